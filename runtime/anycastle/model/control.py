@@ -1,0 +1,37 @@
+"""Configuration of a control-plane host (/etc/anycastle/control.json)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from anycastle.model.addresses import Address, Dual, Network
+from anycastle.model.codec import Key
+from anycastle.model.deployment import Anycast
+
+
+class ControlSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the API has to know. database: a libpq connection string.
+
+    service_public_key: the service key that clients put in their `[Peer]` section.
+    allowed_networks: inside networks that clients may reach (their allowed IPs,
+    beside the pools).
+    names: host names and addresses that the server certificate is made out to.
+    certificate_lifetime: seconds of a node certificate.
+    node_timeout: seconds of silence before a node counts as UNKNOWN.
+    """
+
+    deployment: str
+    anycast: Anycast
+    pools: Dual
+    service_public_key: Key
+    database: str = "dbname=anycastle"
+    client_mtu: int = 1380
+    client_keepalive: int = 25
+    allowed_networks: tuple[Network, ...] = ()
+    listen: tuple[Address, ...] = ()
+    port: int = 8443
+    names: tuple[str, ...]
+    ca_certificate_file: str = "/etc/anycastle/ca.pem"
+    ca_key_file: str = "/etc/anycastle/ca.key"
+    certificate_lifetime: float = 86400.0
+    node_timeout: float = 30.0

@@ -1,0 +1,81 @@
+"""What one node has to know: its node spec, and one document per iBGP peer.
+
+The node spec is written by `components/bootstrap` to /etc/anycastle/node.json, each
+peer to /etc/anycastle/peers.d/NAME.json, so that a new node adds one file to the
+others and changes nothing else on them.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
+
+import msgspec
+
+from anycastle.model.addresses import Dual, Network
+from anycastle.model.deployment import Anycast, Bfd, Health, Routing
+
+
+class Loopbacks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A router's own addresses, one of each family."""
+
+    v4: IPv4Address
+    v6: IPv6Address
+
+
+class EdgePeer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An eBGP session pair (IPv4 and IPv6) with an edge router over one uplink.
+
+    device: the network device of the uplink on the node.
+    local4, local6: the node's ends; remote4, remote6: the router's.
+    """
+
+    name: str
+    asn: int
+    device: str
+    local4: IPv4Interface
+    local6: IPv6Interface
+    remote4: IPv4Address
+    remote6: IPv6Address
+    bfd: Bfd = Bfd()
+
+
+class Peer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An iBGP session with another node of the deployment, between loopbacks."""
+
+    name: str
+    datacentre: str
+    loopbacks: Loopbacks
+
+
+class WireGuardSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The WireGuard device. fwmark: mark of its packets; it is the routing table, too."""
+
+    device: str = "wg0"
+    fwmark: int = 51820
+    mtu: int = 1380
+
+
+class ControlEndpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the agent reaches the control plane. urls: `https://host:port`, tried in turn."""
+
+    urls: tuple[str, ...]
+    ca_file: str = "/etc/anycastle/control-ca.pem"
+
+
+class NodeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """All that the agent is told by bootstrap; clients come by the control feed."""
+
+    deployment: str
+    name: str
+    datacentre: str
+    asn: int
+    loopbacks: Loopbacks
+    anycast: Anycast
+    pools: Dual
+    routing: Routing
+    edges: tuple[EdgePeer, ...]
+    services: tuple[Network, ...] = ()
+    wireguard: WireGuardSpec = WireGuardSpec()
+    health: Health = Health()
+    control: ControlEndpoint
+    listen_port: int = 9178
