@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import msgspec
 
@@ -48,7 +48,7 @@ class Key(bytes):
 
     __slots__ = ()
 
-    def __new__(cls, raw: bytes) -> Key:
+    def __new__(cls, raw: bytes) -> Self:
         if len(raw) != 32:
             raise ValueError(f"a WireGuard key has 32 bytes, this one has {len(raw)}")
         return super().__new__(cls, raw)
