@@ -1,0 +1,57 @@
+# `make` alone lists the targets. LAB=name works on a lab of that name beside the default one.
+SHELL := /bin/sh
+LAB ?= lab
+export LAB
+PYTHON := .venv/bin/python
+PYTEST := $(PYTHON) -m pytest
+# Tools of the checkout's own environment first, as `source .lab/env` has it.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PYTHONDONTWRITEBYTECODE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-test lab lab-down test unit program integration kernel lab-test check lock bench
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | \
+		while IFS="$$(printf '\t')" read -r target text; do printf '  make %-12s %s\n' "$$target" "$$text"; done
+
+setup: ## everything that `make lab` needs on this machine
+	@tools/setup --for lab
+
+setup-test: ## everything that `make test` needs on this machine
+	@tools/setup --for test
+
+lab: setup ## stand up the lab by `pulumi up` (LAB=name: another one beside it)
+	@tools/lab up
+
+lab-down: ## destroy the lab and sweep up whatever is left of it
+	@tools/lab down
+
+test: setup-test check ## every test that this machine can run
+	$(PYTEST) tests
+
+unit: setup ## the fast inner loop
+	$(PYTEST) -q tests/unit -n auto
+
+program: setup ## the Pulumi program under mocks
+	$(PYTEST) -q tests/program
+
+integration: setup-test ## real daemons in network namespaces
+	$(PYTEST) tests/integration
+
+kernel: setup-test ## a real kernel in QEMU
+	$(PYTEST) tests/kernel
+
+lab-test: setup-test ## a whole lab of its own
+	$(PYTEST) tests/lab
+
+check: setup ## lint, types, import rules
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	$(PYTHON) -m mypy
+
+lock: setup ## renew the lock files in requirements/ from the .in files
+	@tools/lock
+
+bench: setup-test ## benchmarks, as JSON lines
+	$(PYTHON) -m benchmarks

@@ -1,0 +1,1 @@
+"""What a checkout needs around the program: set-up, bundles, lab stacks, stand-in plugins."""
