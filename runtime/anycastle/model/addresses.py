@@ -108,3 +108,22 @@ def tunnel_gateway(pool: Network) -> Interface:
 def client_next_hop(pool: Network) -> Address:
     """NEXT_HOP of client routes: on link on the WireGuard device, held by nobody."""
     return nth(pool, NEXT_HOP_OFFSET)
+
+
+def fabric_interface(network: Network, loopback: IPv4Address) -> Interface:
+    """Address of the node with IPv4 loopback `loopback` on the inter-node path.
+
+    It has the loopback's low bits: as many as `network` leaves to hosts. Loopbacks
+    come from one network that is no larger, so no two nodes share an address.
+    """
+    hosts = network.num_addresses - 1
+    address = nth(network, int(loopback) & hosts)
+    if address.version == 4:
+        return IPv4Interface(f"{address}/{network.prefixlen}")
+    return IPv6Interface(f"{address}/{network.prefixlen}")
+
+
+def fabric_mac(loopback: IPv4Address) -> str:
+    """Hardware address of a node on the inter-node path: locally administered, made
+    from the loopback, so that nodes need no ARP or neighbour discovery there."""
+    return ":".join(f"{octet:02x}" for octet in b"\x02\xac" + loopback.packed)

@@ -7,7 +7,14 @@ others and changes nothing else on them.
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+)
 
 import msgspec
 
@@ -55,6 +62,24 @@ class WireGuardSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     mtu: int = 1380
 
 
+class FabricSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The inter-node path: one VXLAN device (RFC 7348) on every node, between loopbacks.
+
+    Edge routers know the pools only, so a packet for a client of another node has
+    to be carried to that node inside another packet.
+
+    networks: where the nodes' addresses on the device come from
+    (`model.addresses.fabric_interface`); used on this link only, never announced.
+    mtu: of the device: 50 bytes less than the links carry.
+    """
+
+    device: str = "fabric0"
+    vni: int = 51820
+    port: int = 4789
+    mtu: int = 1450
+    networks: Dual = Dual(v4=IPv4Network("10.67.0.0/16"), v6=IPv6Network("fd00:67::/64"))
+
+
 class ControlEndpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How the agent reaches the control plane. urls: `https://host:port`, tried in turn."""
 
@@ -76,6 +101,7 @@ class NodeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     edges: tuple[EdgePeer, ...]
     services: tuple[Network, ...] = ()
     wireguard: WireGuardSpec = WireGuardSpec()
+    fabric: FabricSpec = FabricSpec()
     health: Health = Health()
     control: ControlEndpoint
     listen_port: int = 9178
