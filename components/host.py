@@ -60,5 +60,7 @@ class Host:
             "place": self.place,
             "netns": self.netns,
             "address": self.address,
+            "user": self.user,
             "ssh_key": self.key_file,
+            "host_key": self.host_key,
         }

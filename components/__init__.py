@@ -1,0 +1,1 @@
+"""The Pulumi program's parts: resources only, pure plans beside them."""

@@ -1,0 +1,102 @@
+"""Names and ids: of the right form, and each used once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from anycastle.model.addresses import Dual
+from anycastle.model.codec import ModelError
+from anycastle.model.deployment import Datacentre, Deployment, Kind
+
+DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+"""RFC 1123, section 2.1, in lower case: names become host names and file names."""
+
+AVAILABLE_KINDS = (Kind.LAB,)
+
+
+def check(deployment: Deployment, path: str) -> Iterator[ModelError]:
+    """Faults of names, ids and kinds."""
+    named = list(_names(deployment, path))
+    for name, where in [(deployment.name, f"{path}.name"), *_labels(deployment, path)]:
+        if not DNS_LABEL.fullmatch(name):
+            yield ModelError(where, f"{name!r} is no DNS label (a-z, 0-9 and inner -, up to 63)")
+    yield from duplicates(named)
+    yield from duplicates(
+        (dc.name, f"{path}.datacentres[{i}].name") for i, dc in enumerate(deployment.datacentres)
+    )
+    yield from _ids(deployment, path)
+    yield from _datacentres(deployment.datacentres, f"{path}.datacentres")
+
+
+def duplicates(entries: Iterable[tuple[object, str]]) -> Iterator[ModelError]:
+    """A fault for each (value, path) whose value an earlier entry has."""
+    first: dict[object, str] = {}
+    for value, where in entries:
+        if value in first:
+            yield ModelError(where, f"{value} is taken by {first[value]}")
+        first.setdefault(value, where)
+
+
+def _names(deployment: Deployment, path: str) -> Iterator[tuple[str, str]]:
+    """Nodes and edge routers: they are hosts and BGP neighbours, so they share one name space."""
+    for i, datacentre in enumerate(deployment.datacentres):
+        for j, edge in enumerate(datacentre.edges):
+            yield edge.name, f"{path}.datacentres[{i}].edges[{j}].name"
+        for j, node in enumerate(datacentre.nodes):
+            yield node.name, f"{path}.datacentres[{i}].nodes[{j}].name"
+
+
+def _labels(deployment: Deployment, path: str) -> Iterator[tuple[str, str]]:
+    for i, datacentre in enumerate(deployment.datacentres):
+        yield datacentre.name, f"{path}.datacentres[{i}].name"
+    yield from _names(deployment, path)
+
+
+def _ids(deployment: Deployment, path: str) -> Iterator[ModelError]:
+    entries = [
+        (node.id, f"{path}.datacentres[{i}].nodes[{j}].id", datacentre)
+        for i, datacentre in enumerate(deployment.datacentres)
+        for j, node in enumerate(datacentre.nodes)
+    ]
+    yield from duplicates((number, where) for number, where, _ in entries)
+    for number, where, datacentre in entries:
+        highest = highest_id(deployment.loopbacks, datacentre)
+        if not 1 <= number <= highest:
+            yield ModelError(
+                where,
+                f"{number} is not between 1 and {highest}, which is what the "
+                "loopback and link networks have room for",
+            )
+
+
+def highest_id(loopbacks: Dual, datacentre: Datacentre) -> int:
+    """The highest node id that has a loopback address and a link to each edge router."""
+    loopback_room = loopbacks.v4.num_addresses - 2
+    link_room = [edge.links.v4.num_addresses // 2 - 1 for edge in datacentre.edges]
+    link_room += [edge.links.v6.num_addresses // 2 - 1 for edge in datacentre.edges]
+    return min(loopback_room, loopbacks.v6.num_addresses - 1, *link_room)
+
+
+def _datacentres(datacentres: Iterable[Datacentre], path: str) -> Iterator[ModelError]:
+    datacentres = list(datacentres)
+    if not datacentres:
+        yield ModelError(path, "a deployment needs at least one datacentre")
+    for i, datacentre in enumerate(datacentres):
+        where = f"{path}[{i}]"
+        if datacentre.kind not in AVAILABLE_KINDS:
+            yield ModelError(
+                f"{where}.kind",
+                f"{datacentre.kind.value} is not available yet; this version makes "
+                f"{', '.join(kind.value for kind in AVAILABLE_KINDS)}",
+            )
+        if not datacentre.nodes:
+            yield ModelError(
+                f"{where}.nodes",
+                f"datacentre {datacentre.name!r} has no nodes; give it one or remove it",
+            )
+        if not datacentre.edges:
+            yield ModelError(
+                f"{where}.edges",
+                f"datacentre {datacentre.name!r} has no edge router for its nodes to announce to",
+            )
