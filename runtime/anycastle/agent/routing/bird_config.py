@@ -11,8 +11,7 @@ from anycastle.agent.routing.plan import (
     AGENT_ANYCAST,
     AGENT_CLIENT,
     BEACONS,
-    FABRIC_BFD_INTERVAL,
-    FABRIC_BFD_MULTIPLIER,
+    FABRIC_BFD,
     HOLD_TIME,
     KEEPALIVE_TIME,
     Family,
@@ -151,9 +150,7 @@ protocol static tunnel{v} {{
 
 def _bfd(spec: NodeSpec) -> str:
     timers: dict[str, Bfd] = {edge.device: edge.bfd for edge in spec.edges}
-    timers[spec.fabric.device] = Bfd(
-        interval=FABRIC_BFD_INTERVAL, multiplier=FABRIC_BFD_MULTIPLIER
-    )
+    timers[spec.fabric.device] = FABRIC_BFD
     lines = (
         f'    interface "{device}" {{ interval {bfd.interval} ms; multiplier {bfd.multiplier}; }};'
         for device, bfd in timers.items()
@@ -163,9 +160,7 @@ def _bfd(spec: NodeSpec) -> str:
 
 def _edge(spec: NodeSpec, edge: EdgePeer, family: Family) -> str:
     v = family.version
-    local, remote = (
-        (edge.local4.ip, edge.remote4) if v == 4 else (edge.local6.ip, edge.remote6)
-    )
+    local, remote = (edge.local4.ip, edge.remote4) if v == 4 else (edge.local6.ip, edge.remote6)
     return f"""\
 protocol bgp 'edge-{edge.name}-{v}' {{
     local {local} as {spec.asn};

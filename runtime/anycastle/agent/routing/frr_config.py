@@ -13,12 +13,12 @@ from anycastle.agent.routing.plan import (
     AGENT_ANYCAST,
     AGENT_CLIENT,
     BEACONS,
-    FABRIC_BFD_INTERVAL,
-    FABRIC_BFD_MULTIPLIER,
+    FABRIC_BFD,
     Family,
     families,
 )
 from anycastle.model.addresses import Network, fabric_interface
+from anycastle.model.deployment import Bfd
 from anycastle.model.node import EdgePeer, NodeSpec, Peer
 
 KEEPALIVE, HOLD = 1, 3
@@ -45,10 +45,9 @@ def frr_config(spec: NodeSpec, peers: Sequence[Peer]) -> str:
     both = families(spec)
     lines = [
         "frr defaults traditional",
-        f"hostname {spec.name}",
         "log syslog informational",
-        "service integrated-vtysh-config",
         "!",
+        *_bfd(spec),
         *_tunnel(both),
         *_bgp(spec, peers, both),
         *(line for family in both for line in _prefix_lists(family)),
@@ -69,6 +68,26 @@ def _tunnel(both: Iterable[Family]) -> Iterator[str]:
     for family in both:
         yield f"{_ip(family)} route {family.tunnel} reject 254"
     yield "!"
+
+
+def _bfd(spec: NodeSpec) -> Iterator[str]:
+    """Profiles: timers given on the neighbour's own line are not written back."""
+    yield "bfd"
+    for bfd in sorted({edge.bfd for edge in spec.edges} | {FABRIC_BFD}, key=_profile):
+        yield f" profile {_profile(bfd)}"
+        if bfd.multiplier != 3:  # FRR does not write its defaults
+            yield f"  detect-multiplier {bfd.multiplier}"
+        if bfd.interval != 300:
+            yield f"  transmit-interval {bfd.interval}"
+            yield f"  receive-interval {bfd.interval}"
+        yield " exit"
+        yield " !"
+    yield "exit"
+    yield "!"
+
+
+def _profile(bfd: Bfd) -> str:
+    return f"every-{bfd.interval}-ms-times-{bfd.multiplier}"
 
 
 def _bgp(spec: NodeSpec, peers: Sequence[Peer], both: tuple[Family, Family]) -> Iterator[str]:
@@ -99,7 +118,8 @@ def _peer(spec: NodeSpec, peer: Peer, family: Family) -> Iterator[str]:
     address = _fabric(spec, peer)
     yield f" neighbor {address} remote-as {spec.asn}"
     yield f" neighbor {address} description peer-{peer.name}"
-    yield f" neighbor {address} bfd {FABRIC_BFD_MULTIPLIER} {FABRIC_BFD_INTERVAL} {FABRIC_BFD_INTERVAL}"
+    yield f" neighbor {address} bfd"
+    yield f" neighbor {address} bfd profile {_profile(FABRIC_BFD)}"
     yield f" neighbor {address} update-source {family.fabric_address}"
     yield from _timers(address)
 
@@ -113,9 +133,8 @@ def _edge(edge: EdgePeer) -> Iterator[str]:
     for address, version in ((str(edge.remote4), 4), (str(edge.remote6), 6)):
         yield f" neighbor {address} remote-as {edge.asn}"
         yield f" neighbor {address} description edge-{edge.name}-{version}"
-        yield (
-            f" neighbor {address} bfd {edge.bfd.multiplier} {edge.bfd.interval} {edge.bfd.interval}"
-        )
+        yield f" neighbor {address} bfd"
+        yield f" neighbor {address} bfd profile {_profile(edge.bfd)}"
         yield from _timers(address)
 
 

@@ -30,6 +30,7 @@ from anycastle.model.addresses import (
     fabric_interface,
     tunnel_gateway,
 )
+from anycastle.model.deployment import Bfd
 from anycastle.model.node import NodeSpec, Peer
 
 AGENT_CLIENT = IPv4Address("127.0.0.2")
@@ -46,9 +47,8 @@ GRACEFUL_SHUTDOWN = (65535, 0)
 HOLD_TIME = 9
 KEEPALIVE_TIME = 3
 """Seconds, between BIRD and its neighbours; BFD is what detects failures."""
-FABRIC_BFD_INTERVAL = 300
-FABRIC_BFD_MULTIPLIER = 3
-"""BFD over the inter-node device: milliseconds, and packets missed."""
+FABRIC_BFD = Bfd(interval=300, multiplier=3)
+"""Liveness of other nodes over the inter-node device."""
 
 
 def beacon(loopback: IPv4Address) -> IPv6Network:
