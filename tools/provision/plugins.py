@@ -50,7 +50,14 @@ def make_home(shell: Shell) -> None:
         raise StepFailed("there is no pulumi command")
     shutil.rmtree(home(), ignore_errors=True)
     environment = {"PULUMI_HOME": str(home()), "PULUMI_SKIP_UPDATE_CHECK": "true"}
-    install = [command, "--non-interactive", "plugin", "install", "resource", "command"]
+    install: list[str | Path] = [
+        command,
+        "--non-interactive",
+        "plugin",
+        "install",
+        "resource",
+        "command",
+    ]
     install.append(command_version(LOCK.read_text()))
     try:
         shell.run(install, env=environment, timeout=DOWNLOAD_SECONDS)
@@ -66,11 +73,13 @@ def make_home(shell: Shell) -> None:
 
 def write_stand_in(folder: Path) -> None:
     """Copy the stand-in and start it by the interpreter of the cached environment."""
-    shutil.copytree(SOURCE, folder / "offline", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        SOURCE, folder / "tools" / "offline", ignore=shutil.ignore_patterns("__pycache__")
+    )
     script = folder / "pulumi-resource-command"
     script.write_text(
         "#!/bin/sh\n"
-        f'PYTHONPATH="$(dirname "$0")" exec {packages_env()}/bin/python -m offline.command "$@"\n'
+        f'PYTHONPATH="$(dirname "$0")" exec {packages_env()}/bin/python -m tools.offline.command "$@"\n'
     )
     script.chmod(0o755)
 
@@ -78,7 +87,7 @@ def write_stand_in(folder: Path) -> None:
 def step() -> Step:
     return Step(
         name="command-provider",
-        ready=lambda: (plugin_folder() / "pulumi-resource-command").exists(),
+        ready=(plugin_folder() / "pulumi-resource-command").exists,
         action=make_home,
         needs=("pulumi-cli", "python-packages"),
     )

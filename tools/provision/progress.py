@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Self, TextIO
 
 from tools.provision.commands import TAIL_LINES
 from tools.provision.graph import Outcome, Step
@@ -26,7 +26,7 @@ class Progress:
         self.running: dict[str, float] = {}
         self.stop = threading.Event()
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         threading.Thread(target=self._beat, daemon=True).start()
         return self
 

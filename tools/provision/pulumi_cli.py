@@ -94,7 +94,13 @@ def from_installer(shell: Shell, root: Path) -> None:
         script = answer.read()
     partial = clean(root.with_name(root.name + ".partial"))
     (partial / "install.sh").write_bytes(script)
-    options = ["--version", version_text(), "--install-root", partial, "--no-edit-path"]
+    options: list[str | Path] = [
+        "--version",
+        version_text(),
+        "--install-root",
+        partial,
+        "--no-edit-path",
+    ]
     shell.run(["sh", partial / "install.sh", *options], timeout=300)
     shell.run([partial / "bin" / "pulumi", "version"])
     shutil.rmtree(root, ignore_errors=True)
@@ -131,7 +137,17 @@ def build(shell: Shell, part: str, package: str, version: str, target: Path) -> 
     module = MODULES / part
     go = go_toolchain.find(shell, module / "go.mod")
     flags = f"-s -w -X {SDK_MODULE}/go/common/version.Version=v{version}"
-    command = [go, "build", "-mod=readonly", "-trimpath", "-ldflags", flags, "-o", target, package]
+    command: list[str | Path] = [
+        go,
+        "build",
+        "-mod=readonly",
+        "-trimpath",
+        "-ldflags",
+        flags,
+        "-o",
+        target,
+        package,
+    ]
     shell.run(command, cwd=module, env=go_environment())
 
 
