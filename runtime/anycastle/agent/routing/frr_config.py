@@ -17,7 +17,7 @@ from anycastle.agent.routing.plan import (
     Family,
     families,
 )
-from anycastle.model.addresses import Network, fabric_interface
+from anycastle.model.addresses import fabric_interface
 from anycastle.model.deployment import Bfd
 from anycastle.model.node import EdgePeer, NodeSpec, Peer
 
