@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from anycastle.agent.routing.driver import (
     RoutingError,
     RoutingState,
     command,
+    trial_copy,
     write_changed,
 )
 from anycastle.model.node import NodeSpec, Peer
@@ -55,10 +55,8 @@ class BirdDriver:
 
     async def check(self, files: Files) -> None:
         """`bird -p` on a copy. Raises RoutingError with BIRD's own words."""
-        with tempfile.TemporaryDirectory(prefix="anycastle-bird-") as folder:
-            copy = Path(folder, "bird.conf")
-            copy.write_text(files[str(self.config)])
-            done = await command(self.run, self.name, "bird2", ["bird", "-p", "-c", str(copy)])
+        with trial_copy(files[str(self.config)]) as copy:
+            done = await command(self.run, self.name, "bird2", ["bird", "-p", "-c", copy])
         if done.status != 0:
             raise RoutingError(f"BIRD refuses the rendered configuration: {done.output.strip()}")
 

@@ -64,7 +64,7 @@ class Service(Protocol):
         """The unit's files changed."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class SystemdService:
     """A unit of systemd. It is never enabled: the agent starts it, after the addresses."""
 

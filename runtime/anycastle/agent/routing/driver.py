@@ -5,9 +5,10 @@ A third daemon is one more module with these five functions, and a line in `driv
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -86,6 +87,15 @@ def write_changed(files: Files) -> list[str]:
     for path in changed:
         _write(Path(path), files[path])
     return changed
+
+
+@contextlib.contextmanager
+def trial_copy(text: str) -> Iterator[str]:
+    """Path of a temporary file with `text`, for a parser to read."""
+    with tempfile.NamedTemporaryFile("w", prefix="anycastle-", suffix=".conf") as file:
+        file.write(text)
+        file.flush()
+        yield file.name
 
 
 def _read(path: Path) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from anycastle.agent.routing.driver import (
     RoutingError,
     RoutingState,
     command,
+    trial_copy,
     write_changed,
 )
 from anycastle.agent.routing.frr_config import DAEMONS, frr_config
@@ -66,12 +66,10 @@ class FrrDriver:
 
     async def check(self, files: Files) -> None:
         """`vtysh -C` on a copy. Raises RoutingError with vtysh's own words."""
-        with tempfile.TemporaryDirectory(prefix="anycastle-frr-") as folder:
-            copy = Path(folder, "frr.conf")
-            copy.write_text(files[str(self.config)])
-            done = await self._command("vtysh", "-C", "-f", str(copy))
-        if done[0] != 0:
-            raise RoutingError(f"FRR refuses the rendered configuration: {done[1].strip()}")
+        with trial_copy(files[str(self.config)]) as copy:
+            status, output = await self._command("vtysh", "-C", "-f", copy)
+        if status != 0:
+            raise RoutingError(f"FRR refuses the rendered configuration: {output.strip()}")
 
     async def load(self, files: Files) -> bool:
         """See Driver.load."""
