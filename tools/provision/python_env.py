@@ -38,7 +38,13 @@ def install_packages(shell: Shell) -> None:
     if env.exists():
         shutil.rmtree(env)  # one that was interrupted
     shell.run([SYSTEM_PYTHON, "-m", "venv", env])
-    pip: list[str | Path] = [env / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "--no-input"]
+    pip: list[str | Path] = [
+        env / "bin" / "python",
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+        "--no-input",
+    ]
     shell.run([*pip, "install", "--no-color", "--progress-bar=off", "--require-hashes", "-r", LOCK])
     (env / "complete").touch()
 
@@ -63,7 +69,13 @@ def make_checkout_env(shell: Shell) -> None:
     )
     for script in sorted((base / "bin").iterdir()):
         adopt(script, VENV / "bin" / script.name, base)
-    pip: list[str | Path] = [VENV / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "--no-input"]
+    pip: list[str | Path] = [
+        VENV / "bin" / "python",
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+        "--no-input",
+    ]
     options = [
         "--no-index",
         "--no-deps",

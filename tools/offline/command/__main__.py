@@ -33,7 +33,8 @@ async def serve(engine: str | None) -> None:
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
     stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    for number in (signal.SIGINT, signal.SIGTERM):  # the engine interrupts a plugin to close it
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await stop.wait()
     await lines.close()
     await server.stop(1)
@@ -41,7 +42,6 @@ async def serve(engine: str | None) -> None:
 
 def main() -> None:
     arguments = [word for word in sys.argv[1:] if not word.startswith("-")]
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the engine, which sends Cancel
     asyncio.run(serve(arguments[0] if arguments else None))
 
 
