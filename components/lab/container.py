@@ -1,0 +1,118 @@
+"""Edge: a host's boot under systemd-nspawn, apart from the process that asked for it."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from contextlib import suppress
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from components.lab import cgroup, disk
+from components.lab.layout import Layout
+
+BOOT_TIMEOUT = 90.0
+"""Seconds until sshd has to answer; a boot takes less than one on an idle machine."""
+LAST_LINES = 30
+_SCRIPT = Path(__file__).with_name("boot-host.sh")
+_NSPAWN_STATE = Path("/run/systemd/nspawn")
+
+
+class BootError(RuntimeError):
+    """A host did not come up. The message ends with the host's own last lines."""
+
+
+def boot(layout: Layout, host: str, image: Path) -> None:
+    """Start the container and return at once. Its namespace and disk are ready."""
+    for directory in ("upper", "work", "root"):
+        (layout.host(host) / directory).mkdir(parents=True, exist_ok=True)
+    console = layout.console(host)
+    if console.exists():
+        console.replace(console.with_suffix(".previous.log"))
+    with console.open("wb") as output:
+        # --fork: the container is nobody's child, so it outlives the Pulumi program.
+        subprocess.run(
+            ["setsid", "--fork", "sh", str(_SCRIPT)],
+            env={
+                "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+                "GROUP": str(cgroup.group(layout.lab, host)),
+                "IMAGE": str(image),
+                "DISK": str(layout.host(host)),
+                "MACHINE": layout.netns(host),
+                "NETNS": f"/run/netns/{layout.netns(host)}",
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd="/",
+            check=True,
+        )
+
+
+def wait_ready(layout: Layout, host: str, address: IPv4Address) -> None:
+    """Wait until sshd answers. Raises BootError when the host dies or takes too long."""
+    group = cgroup.group(layout.lab, host)
+    begin = time.monotonic()
+    while not _sshd_answers(address):
+        waited = time.monotonic() - begin
+        # The keeper enters its group some milliseconds after it was started.
+        if waited > 1 and not cgroup.populated(group):
+            raise BootError(f"host {host} died while it booted\n{last_lines(layout, host)}")
+        if waited > BOOT_TIMEOUT:
+            said = last_lines(layout, host)
+            raise BootError(
+                f"sshd of host {host} is silent on {address} for {waited:.0f} s\n{said}"
+            )
+        time.sleep(0.05)
+
+
+def kill(layout: Layout, host: str) -> None:
+    """End the host at once, as when its power is cut. Its disk and cables stay."""
+    group = cgroup.group(layout.lab, host)
+    cgroup.kill(group)
+    cgroup.remove(group)
+    shutil.rmtree(_NSPAWN_STATE / "propagate" / layout.netns(host), ignore_errors=True)
+
+
+def boot_identity(layout: Layout, host: str) -> str:
+    """Differs between two boots; "" while the host does not run."""
+    leader = cgroup.leader(cgroup.group(layout.lab, host))
+    if leader is None:
+        return ""
+    with suppress(OSError):
+        return f"{leader}-{cgroup.started(leader)}"
+    return ""
+
+
+def last_lines(layout: Layout, host: str) -> str:
+    """The end of the host's journal, else of what its boot printed."""
+    journal = _journal(layout, host)
+    if journal:
+        return f"its journal ends with:\n{journal}"
+    with suppress(OSError):
+        lines = layout.console(host).read_text(errors="replace").splitlines()
+        return "its console ends with:\n" + "\n".join(lines[-LAST_LINES:])
+    return "it has left neither a journal nor console output"
+
+
+def _journal(layout: Layout, host: str) -> str:
+    command = ["journalctl", "--no-pager", "--quiet", "--lines", str(LAST_LINES)]
+    leader = cgroup.leader(cgroup.group(layout.lab, host))
+    if leader is not None:
+        with suppress(disk.DiskError):
+            return disk.run_inside(leader, command)
+    directory = layout.upper(host) / "var/log/journal"
+    done = subprocess.run(
+        [*command, f"--directory={directory}"], capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _sshd_answers(address: IPv4Address) -> bool:
+    try:
+        with socket.create_connection((str(address), 22), timeout=0.5) as connection:
+            return connection.recv(4) == b"SSH-"
+    except OSError:
+        return False

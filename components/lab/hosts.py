@@ -1,0 +1,225 @@
+"""Create, update, start, read and delete a host: namespace, disk and container together."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import uuid
+from pathlib import Path
+
+import msgspec
+
+from anycastle.model.codec import from_json, to_json
+from components.lab import cgroup, container, disk, ip, links, registry, wiring
+from components.lab.layout import MANAGEMENT_DEVICE, Layout, Management
+from components.lab.world import File, Host
+
+_HOST_KEY = "/etc/ssh/ssh_host_ed25519_key"
+_AUTHORIZED_KEYS = "/root/.ssh/authorized_keys"
+
+
+class HostRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What has to be known to start a host again.
+
+    index: of the lab's management network. image: the lower layer of its disk.
+    incarnation: random; another one means another disk.
+    authorized_key: OpenSSH public key that may log in as root.
+    """
+
+    host: Host
+    index: int
+    image: str
+    incarnation: str
+    authorized_key: str
+
+    @property
+    def management(self) -> Management:
+        return Management(self.index)
+
+
+class Observed(msgspec.Struct, frozen=True, kw_only=True):
+    """A host as it is. boot differs between two boots, "" while it does not run."""
+
+    running: bool
+    boot: str
+
+
+def create(
+    layout: Layout, host: Host, *, index: int, image: Path, authorized_key: str, host_key: str
+) -> HostRecord:
+    """Make the host and wait until its sshd answers. Raises BootError, IpError.
+
+    Disk and processes of that name that an interrupted run left are removed first.
+    """
+    container.kill(layout, host.name)
+    shutil.rmtree(layout.host(host.name), ignore_errors=True)
+    record = HostRecord(
+        host=host,
+        index=index,
+        image=str(image),
+        incarnation=secrets.token_hex(8),
+        authorized_key=authorized_key,
+    )
+    layout.host(host.name).mkdir(parents=True)
+    _write_disk(layout, record, host_key)
+    _save(layout, record)
+    start(layout, record)
+    return record
+
+
+def start(layout: Layout, record: HostRecord) -> None:
+    """Boot the host from its own disk, on an empty network stack with its cables plugged in."""
+    host = record.host
+    container.kill(layout, host.name)
+    registry.add_host(layout.lab, host.name)
+    _plug(layout, record)
+    container.boot(layout, host.name, Path(record.image))
+    container.wait_ready(layout, host.name, record.management.address(host.number))
+
+
+def update(layout: Layout, old: HostRecord, new: Host, authorized_key: str) -> HostRecord:
+    """Change files, units, sysctls and addresses in place; start the host if it is dead."""
+    record = msgspec.structs.replace(old, host=new, authorized_key=authorized_key)
+    files = _all_files(record)
+    stale = {file.path for file in _all_files(old)} - {file.path for file in files}
+    changed = [file for file in files if file not in _all_files(old)]
+    leader = cgroup.leader(cgroup.group(layout.lab, new.name))
+    if leader is None:
+        _change_disk(layout, record, changed, stale)
+        _save(layout, record)
+        start(layout, record)
+        return record
+    netns = layout.netns(new.name)
+    ip.batch(netns, wiring.stale_loopback_lines(old.host, new))
+    _plug(layout, record)
+    _change_running(leader, old.host, new, changed, stale)
+    _save(layout, record)
+    return record
+
+
+def read(layout: Layout, host: str) -> Observed | None:
+    """How the host is; None when its disk is gone, so there is nothing to start again."""
+    if not layout.record(host).exists():
+        return None
+    boot = container.boot_identity(layout, host)
+    return Observed(running=bool(boot), boot=boot)
+
+
+def delete(layout: Layout, host: str) -> None:
+    """Remove the host with its disk; without complaint about what is gone already."""
+    container.kill(layout, host)
+    ip.delete_namespace(layout.netns(host))
+    shutil.rmtree(layout.host(host), ignore_errors=True)
+    registry.remove_host(layout.lab, host)
+
+
+def load(layout: Layout, host: str) -> HostRecord:
+    """What was written down about a host. Raises FileNotFoundError, ModelError."""
+    return from_json(layout.record(host).read_bytes(), HostRecord)
+
+
+def _save(layout: Layout, record: HostRecord) -> None:
+    path = layout.record(record.host.name)
+    temporary = path.with_suffix(".new")
+    temporary.write_bytes(to_json(record))
+    temporary.replace(path)
+
+
+def _all_files(record: HostRecord) -> tuple[File, ...]:
+    host = record.host
+    settings = "".join(f"{key} = {value}\n" for key, value in host.sysctls.items())
+    names = f"127.0.0.1 localhost\n::1 localhost\n127.0.1.1 {host.name}\n"
+    return (
+        File(path="/etc/hostname", text=f"{host.name}\n"),
+        File(path="/etc/hosts", text=names),
+        File(path="/etc/sysctl.d/90-lab.conf", text=settings),
+        File(path=_AUTHORIZED_KEYS, text=f"{record.authorized_key.strip()}\n", mode=0o600),
+        *host.files,
+    )
+
+
+def _write_disk(layout: Layout, record: HostRecord, host_key: str) -> None:
+    """Everything that a new host needs before its first boot."""
+    upper, image = layout.upper(record.host.name), Path(record.image)
+    upper.mkdir(parents=True)
+    # The upper layer's top is the host's /: not closed to others by the umask.
+    upper.chmod(0o755)
+    disk.make_parents(upper, image, _AUTHORIZED_KEYS)
+    (upper / "root/.ssh").chmod(0o700)
+    disk.write(upper, image, "/etc/machine-id", f"{uuid.uuid4().hex}\n", 0o444)
+    disk.write(upper, image, _HOST_KEY, host_key, 0o600)
+    _change_disk(layout, record, list(_all_files(record)), set())
+
+
+def _change_disk(layout: Layout, record: HostRecord, changed: list[File], stale: set[str]) -> None:
+    upper, image = layout.upper(record.host.name), Path(record.image)
+    for path in stale:
+        disk.remove(upper, path)
+    for file in changed:
+        disk.write(upper, image, file.path, file.text, file.mode)
+    for unit in record.host.units:
+        disk.enable(upper, image, unit)
+
+
+def _change_running(
+    leader: int, old: Host, new: Host, changed: list[File], stale: set[str]
+) -> None:
+    for path in sorted(stale):
+        disk.remove_running(leader, path)
+    for file in changed:
+        disk.write_running(leader, file.path, file.text, file.mode)
+    if any(file.path.startswith("/etc/systemd/") for file in changed):
+        disk.run_inside(leader, ["systemctl", "daemon-reload"])
+    for unit in sorted(set(old.units) - set(new.units)):
+        disk.run_inside(leader, ["systemctl", "disable", "--now", unit])
+    for unit in sorted(set(new.units) - set(old.units)):
+        disk.run_inside(leader, ["systemctl", "enable", "--now", unit])
+    # A set, as two files may be taken up by one command; sorted, so runs are alike.
+    for command in sorted({file.reload for file in changed if file.reload}):
+        disk.run_inside(leader, list(command))
+
+
+def _plug(layout: Layout, record: HostRecord) -> None:
+    """Bring the namespace to what plan and records say; a dead host's is made anew."""
+    host, netns = record.host, layout.netns(record.host.name)
+    cables = links.of_host(layout, host.name)
+    if not ip.has_namespace(netns):
+        ip.add_namespace(netns)
+    elif not cgroup.populated(cgroup.group(layout.lab, host.name)):
+        own = [port.device for link in cables for port in link.ends if port.host == host.name]
+        ip.renew_namespace(netns, [MANAGEMENT_DEVICE, *own])
+    ip.sysctl(netns, host.sysctls)
+    devices = ip.links(netns)
+    current = wiring.addresses_of(ip.show(netns, "address", "show", "dev", "lo"))
+    ip.batch(netns, wiring.loopback_lines(host, current))
+    for bridge in host.bridges:
+        ip.batch(netns, wiring.bridge_lines(bridge, bridge.device in devices))
+    _plug_management(record, netns, MANAGEMENT_DEVICE in devices)
+    for link in cables:
+        if all(ip.has_namespace(layout.netns(port.host)) for port in link.ends):
+            links.create(layout, link)
+
+
+def _plug_management(record: HostRecord, netns: str, plugged: bool) -> None:
+    management, number = record.management, record.host.number
+    outside = management.port(number)
+    if not plugged:
+        if outside in ip.links(""):
+            ip.batch("", [f"link delete dev {outside}"])
+        ip.batch(
+            "",
+            [
+                f"link add name {outside} type veth peer name {MANAGEMENT_DEVICE} netns {netns}",
+                f"link set dev {outside} master {management.bridge}",
+                # Hosts talk with the machine over it, never with each other.
+                f"link set dev {outside} type bridge_slave isolated on",
+                f"link set dev {outside} up",
+            ],
+        )
+    ip.batch(
+        netns,
+        [
+            f"address replace {management.interface(number)} dev {MANAGEMENT_DEVICE}",
+            f"link set dev {MANAGEMENT_DEVICE} up",
+        ],
+    )

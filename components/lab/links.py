@@ -1,0 +1,86 @@
+"""Create, update, read and delete a link: a veth pair between two hosts' namespaces."""
+
+from __future__ import annotations
+
+from anycastle.model.codec import from_json, to_json
+from components.lab import ip, wiring
+from components.lab.layout import Layout
+from components.lab.world import Link, Port
+
+
+def create(layout: Layout, link: Link) -> None:
+    """Make the link or bring an existing one to this state. Both hosts exist."""
+    layout.links.mkdir(parents=True, exist_ok=True)
+    layout.link(link.name).write_bytes(to_json(link))
+    if not present(layout, link):
+        _remove_ends(layout, link)
+        first, second = link.ends
+        ip.batch(
+            layout.netns(first.host),
+            [
+                f"link add name {first.device} type veth peer name {second.device} "
+                f"netns {layout.netns(second.host)}"
+            ],
+        )
+    for port in link.ends:
+        configure_port(layout, port, link.mtu)
+
+
+def update(layout: Layout, old: Link, new: Link) -> None:
+    """Change addresses, MTU or gateways in place; the ends' hosts and devices are the same."""
+    for before, after in zip(old.ends, new.ends, strict=True):
+        gone = set(before.gateways) - set(after.gateways)
+        netns = layout.netns(after.host)
+        for gateway in gone:
+            family = "-4" if gateway.version == 4 else "-6"
+            if ip.show(netns, family, "route", "show", "default", "via", str(gateway)):
+                ip.batch(netns, [f"{family} route delete default via {gateway}"])
+    create(layout, new)
+
+
+def delete(layout: Layout, link: Link) -> None:
+    """Unplug it; without complaint if it or its hosts are gone."""
+    _remove_ends(layout, link)
+    layout.link(link.name).unlink(missing_ok=True)
+
+
+def present(layout: Layout, link: Link) -> bool:
+    """Are both ends there?"""
+    return all(_has_device(layout, port) for port in link.ends)
+
+
+def load(layout: Layout, name: str) -> Link | None:
+    """What was written down about a link, None if nothing was."""
+    try:
+        return from_json(layout.link(name).read_bytes(), Link)
+    except FileNotFoundError:
+        return None
+
+
+def of_host(layout: Layout, host: str) -> list[Link]:
+    """Links that have an end in this host, as written down."""
+    found = []
+    for path in sorted(layout.links.glob("*.json")):
+        link = from_json(path.read_bytes(), Link)
+        if host in {port.host for port in link.ends}:
+            found.append(link)
+    return found
+
+
+def configure_port(layout: Layout, port: Port, mtu: int) -> None:
+    """Addresses, bridge and gateways of one end, whatever it had before."""
+    netns = layout.netns(port.host)
+    current = wiring.addresses_of(ip.show(netns, "address", "show", "dev", port.device))
+    ip.batch(netns, wiring.port_lines(port, mtu, current))
+
+
+def _has_device(layout: Layout, port: Port) -> bool:
+    netns = layout.netns(port.host)
+    return ip.has_namespace(netns) and port.device in ip.links(netns)
+
+
+def _remove_ends(layout: Layout, link: Link) -> None:
+    """Deleting one end deletes the other, too; a half one may be left of a dead host."""
+    for port in link.ends:
+        if _has_device(layout, port):
+            ip.batch(layout.netns(port.host), [f"link delete dev {port.device}"])
