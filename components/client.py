@@ -1,0 +1,63 @@
+"""A client host of the deployment: a stock WireGuard client, enrolled and connected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+
+from components import commands
+from components.control_plane import ControlPlane
+from components.enrolled_client import EnrolledClient, EnrolledClientArgs
+from components.host import Host
+from components.naming import on
+from components.secrets import DeploymentSecrets
+
+TUNNEL_DEVICE = "wg0"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientArgs:
+    host: Host
+    control_plane: ControlPlane
+    secrets: DeploymentSecrets
+
+
+class Client(pulumi.ComponentResource):
+    """A host that is a stock WireGuard client: enrolled, with its tunnel up."""
+
+    def __init__(
+        self, name: str, args: ClientArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("anycastle:index:Client", name, None, opts)
+        enrolment = self._enrolment(name, args)
+        commands.run(
+            args.host,
+            "tunnel",
+            "client",
+            {"DEVICE": TUNNEL_DEVICE, "CONFIGURATION": enrolment.configuration},
+            parent=self,
+            delete=f"systemctl disable -q --now wg-quick@{TUNNEL_DEVICE}",
+            secret=True,
+        )
+        self.register_outputs({"addresses": enrolment.addresses})
+
+    def _enrolment(self, name: str, args: ClientArgs) -> EnrolledClient:
+        control = args.control_plane
+        return EnrolledClient(
+            on(name, "enrolment"),
+            EnrolledClientArgs(
+                name=name,
+                url=control.url,
+                authority=args.secrets.authority.certificate,
+                token=args.secrets.operator.secret,
+                epoch=control.host.incarnation,
+                spec=control.spec,
+            ),
+            pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[control.operable],
+                # With its host the control plane forgets all clients: nothing to call then.
+                deleted_with=control.host.resource,
+            ),
+        )

@@ -1,0 +1,62 @@
+"""Scripts on hosts as resources: what every use of `pulumi-command` here has in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pulumi
+from pulumi_command import remote
+
+from components import script
+from components.host import Host
+from components.naming import on
+
+
+def run(
+    host: Host,
+    what: str,
+    script_name: str,
+    variables: Mapping[str, pulumi.Input[str]],
+    *,
+    parent: pulumi.Resource,
+    delete: str | None = None,
+    secret: bool = False,
+    depends_on: Sequence[pulumi.Resource] = (),
+) -> remote.Command:
+    """The resource `HOST/WHAT`: `scripts/SCRIPT_NAME.sh` on `host`.
+
+    It runs again, in place, whenever a variable differs or the host's disk is a new
+    one. delete: a command for its removal; it is skipped when the host goes with it.
+    secret: nothing of what goes in or comes out is shown or stored in the clear.
+    """
+    described = f"{what} on {host.name}"
+    text: pulumi.Output[str] = pulumi.Output.all(INCARNATION=host.incarnation, **variables).apply(
+        lambda values: script.compose(script_name, values)
+    )
+    if secret:
+        text = pulumi.Output.secret(text)
+    return remote.Command(
+        on(host.name, what),
+        connection=host.connection(),
+        create=f"sh -s # {described}",
+        delete=delete,
+        stdin=text,
+        logging=remote.Logging.NONE if secret else remote.Logging.STDERR,
+        opts=options(host, parent=parent, secret=secret, depends_on=depends_on),
+    )
+
+
+def options(
+    host: Host,
+    *,
+    parent: pulumi.Resource,
+    secret: bool = False,
+    depends_on: Sequence[pulumi.Resource] = (),
+) -> pulumi.ResourceOptions:
+    """Options of a resource that lives on `host`."""
+    return pulumi.ResourceOptions(
+        parent=parent,
+        depends_on=[*host.ready, *depends_on],
+        deleted_with=host.resource,
+        additional_secret_outputs=["stdin", "stdout", "stderr"] if secret else None,
+    )

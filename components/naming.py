@@ -1,0 +1,13 @@
+"""Names of resources, so that a preview reads like the deployment itself.
+
+A resource is named after the host that it is on, and what it is there:
+`ams-1`, `ams-1/agent`, `ams-1/peers/fra-2`. A slash can't occur in a host's name,
+so no two names meet.
+"""
+
+from __future__ import annotations
+
+
+def on(host: str, *parts: str) -> str:
+    """Name of a resource on `host`, e.g. `on("ams-1", "peers", "fra-2")`."""
+    return "/".join((host, *parts))

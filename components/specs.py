@@ -1,0 +1,78 @@
+"""The documents that bootstrap writes: node spec, peers, control spec. Pure."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+
+from anycastle.model.addresses import Address
+from anycastle.model.codec import Key, to_plain
+from anycastle.model.control import ControlSpec
+from anycastle.model.deployment import Datacentre, Deployment, Node
+from anycastle.model.node import ControlEndpoint, FabricSpec, NodeSpec, WireGuardSpec
+from components.network import edge_peers, loopbacks
+
+VXLAN_OVERHEAD = 50
+"""Bytes: inner Ethernet 14, VXLAN 8, UDP 8, outer IPv4 20 (RFC 7348)."""
+
+LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
+"""Names under which the control-plane host itself checks its API."""
+
+
+def node_spec(deployment: Deployment, datacentre: Datacentre, node: Node) -> NodeSpec:
+    """All that the agent on `node` has to know."""
+    return NodeSpec(
+        deployment=deployment.name,
+        name=node.name,
+        datacentre=datacentre.name,
+        asn=deployment.asn,
+        loopbacks=loopbacks(deployment, node),
+        anycast=deployment.anycast,
+        pools=deployment.pools,
+        routing=node.routing or datacentre.routing,
+        edges=edge_peers(datacentre, node),
+        services=datacentre.services,
+        wireguard=WireGuardSpec(mtu=deployment.client_mtu),
+        fabric=FabricSpec(mtu=deployment.fabric.mtu - VXLAN_OVERHEAD),
+        health=deployment.health,
+        control=ControlEndpoint(urls=control_urls(deployment)),
+    )
+
+
+def control_urls(deployment: Deployment) -> tuple[str, ...]:
+    """Where agents reach the API."""
+    plane = deployment.control_plane
+    return tuple(url(address, plane.port) for address in plane.addresses)
+
+
+def url(address: Address | str, port: int) -> str:
+    """`https://host:port`, IPv6 in brackets (RFC 3986, section 3.2.2)."""
+    host = f"[{address}]" if ":" in str(address) else str(address)
+    return f"https://{host}:{port}"
+
+
+def control_spec(
+    deployment: Deployment, service_public_key: Key, management_address: str
+) -> ControlSpec:
+    """What the API has to know. management_address: where operators reach it."""
+    plane = deployment.control_plane
+    names = [*map(str, plane.addresses), management_address, *LOCAL_NAMES]
+    return ControlSpec(
+        deployment=deployment.name,
+        anycast=deployment.anycast,
+        pools=deployment.pools,
+        service_public_key=service_public_key,
+        client_mtu=deployment.client_mtu,
+        client_keepalive=deployment.client_keepalive,
+        allowed_networks=tuple(
+            service for datacentre in deployment.datacentres for service in datacentre.services
+        ),
+        port=plane.port,
+        names=tuple(dict.fromkeys(names)),
+    )
+
+
+def document(value: msgspec.Struct) -> str:
+    """JSON over several lines, so that a preview shows which setting differs."""
+    return json.dumps(to_plain(value), indent=2)
