@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+import re
 from collections.abc import Callable
 from typing import Any, Self, TypeVar
 
@@ -95,8 +96,17 @@ def _dec_hook(kind: type, value: Any) -> Any:
     if kind in _PARSERS:
         if not isinstance(value, str):
             raise ValueError(f"expected an address as text, got {type(value).__name__}")
-        return _PARSERS[kind](value)
+        return _parse_address(kind, value)
     raise NotImplementedError(f"{kind} has no decoding")
+
+
+def _parse_address(kind: type, text: str) -> object:
+    try:
+        return _PARSERS[kind](text)
+    except ValueError as error:
+        # ipaddress says "At least 3 parts expected" of an IPv4 network where IPv6 is due.
+        noun = re.sub(r"(IPv[46])?(\w+)", lambda m: f"{m[1] or 'IP'} {m[2].lower()}", kind.__name__)
+        raise ValueError(f"{text!r} is not an {noun}: {error}") from None
 
 
 def to_json(value: object) -> bytes:
