@@ -1,0 +1,214 @@
+"""The operations that turn what is observed into what is desired. Pure.
+
+Order: what is added comes first, and from the ground up, so that nothing is used
+before the data path below it is complete; then what is left over goes, from the
+top down. Operations are idempotent, and where nothing differs there are none.
+
+    settings of the machine
+    device, its settings, key port and mark, peers, link up
+    addresses, rules, routes
+    -- removals --
+    routes, rules, addresses, peers
+
+A peer that is gone is removed last but always (`apply` sees to that), whatever
+became of the rest: it is a client that must no longer get in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from typing import TypeVar
+
+import msgspec
+
+from anycastle.agent.desired import Desired, peers_of
+from anycastle.agent.netlink.edge import (
+    AddAddress,
+    AddRule,
+    DeviceAddress,
+    Link,
+    NetworkOperation,
+    NetworkState,
+    PutRoute,
+    RemoveAddress,
+    RemoveRoute,
+    RemoveRule,
+    Route,
+    SetLink,
+    Sysctl,
+    WriteSysctl,
+)
+from anycastle.agent.observed import Observed
+from anycastle.agent.wireguard.edge import (
+    DeviceOperation,
+    DeviceState,
+    EnsureDevice,
+    PeerConfig,
+    PutPeer,
+    RemovePeer,
+    SetDevice,
+)
+from anycastle.model.client import Client
+from anycastle.model.codec import Key
+from anycastle.model.feed import Change
+
+T = TypeVar("T")
+Operation = EnsureDevice | DeviceOperation | NetworkOperation
+
+_NO_DEVICE = DeviceState(listen_port=0, fwmark=0, private_key=None, peers={})
+_NO_LINK = Link(mtu=0, up=False)
+
+
+def diff(desired: Desired, observed: Observed) -> list[Operation]:
+    """Empty when the kernel holds what it should."""
+    device = observed.wireguard
+    present = device or _NO_DEVICE
+    return [
+        *_sysctls(desired, observed, of_device=False),
+        *([EnsureDevice(desired.device)] if device is None else []),
+        *_settings(desired, present),
+        *_puts(desired.peers, present.peers),
+        *_link(desired, observed),
+        *_sysctls(desired, observed, of_device=True),
+        *_network_adds(desired, observed),
+        *_network_removals(desired, observed.network),
+        *_peer_removals(desired.peers, present.peers),
+    ]
+
+
+def change_operations(
+    clients: Mapping[str, Client], change: Change, now: float
+) -> list[DeviceOperation]:
+    """The operations of one change of the feed, without reading the device.
+
+    clients: by id, as they were before the change. Touches only the clients that
+    the change names; puts before removals. What an earlier failure left is for the
+    next full diff.
+    """
+    before = [clients[client.id] for client in change.put if client.id in clients]
+    removed = [clients[name] for name in change.remove if name in clients]
+    old, new = peers_of(before, now), peers_of(change.put, now)
+    gone = [
+        credential.public_key
+        for client in (*before, *removed)
+        # Also those that have ended: they may still be in the device.
+        for credential in client.credentials
+        if credential.public_key not in new
+    ]
+    return [*_puts(new, old), *(RemovePeer(key) for key in dict.fromkeys(gone))]
+
+
+def render(operations: Iterable[Operation]) -> str:
+    """One line for each operation, without secrets."""
+    return "".join(f"{operation}\n" for operation in operations)
+
+
+# wireguard -----------------------------------------------------------------
+
+
+def _settings(desired: Desired, present: DeviceState) -> Iterator[SetDevice]:
+    """Only what differs: setting a key again would end every session."""
+    change = SetDevice(
+        private_key=_unless_same(desired.private_key, present.private_key),
+        listen_port=_unless_same(desired.listen_port, present.listen_port),
+        fwmark=_unless_same(desired.fwmark, present.fwmark),
+    )
+    if change != SetDevice():
+        yield change
+
+
+def _unless_same(wanted: T, present: object) -> T | None:
+    return None if wanted == present else wanted
+
+
+def _puts(wanted: Mapping[Key, PeerConfig], present: Mapping[Key, PeerConfig]) -> Iterator[PutPeer]:
+    for key, peer in wanted.items():
+        old = present.get(key)
+        if old is None:
+            yield PutPeer(peer)
+        elif old != peer:
+            yield PutPeer(
+                peer,
+                preshared_key=old.preshared_key != peer.preshared_key,
+                allowed_ips=old.allowed_ips != peer.allowed_ips,
+            )
+
+
+def _peer_removals(
+    wanted: Mapping[Key, PeerConfig], present: Mapping[Key, PeerConfig]
+) -> Iterator[RemovePeer]:
+    return (RemovePeer(key) for key in present if key not in wanted)
+
+
+# network -------------------------------------------------------------------
+
+
+def _link(desired: Desired, observed: Observed) -> Iterator[SetLink]:
+    link = _NO_LINK
+    if observed.wireguard is not None:
+        link = observed.network.links.get(desired.device, _NO_LINK)
+    if link.mtu != desired.mtu:
+        yield SetLink(desired.device, mtu=desired.mtu)
+    if not link.up:
+        yield SetLink(desired.device, up=True)
+
+
+def _sysctls(desired: Desired, observed: Observed, *, of_device: bool) -> Iterator[WriteSysctl]:
+    """Those of the WireGuard device only exist when it does, so they come after it."""
+    present = observed.network.sysctls
+    anew = of_device and observed.wireguard is None
+    for sysctl in desired.sysctls:
+        wanted = _names_device(sysctl, desired.device) is of_device
+        if wanted and (anew or present.get(sysctl.name) != sysctl.value):
+            yield WriteSysctl(sysctl)
+
+
+def _names_device(sysctl: Sysctl, device: str) -> bool:
+    return device.replace(".", "/") in sysctl.name.split(".")
+
+
+def _network_adds(desired: Desired, observed: Observed) -> Iterator[NetworkOperation]:
+    network = observed.network
+    held = _held(network.addresses, desired.device, observed.wireguard)
+    for address in sorted(desired.addresses - held, key=str):
+        yield AddAddress(address)
+    for rule in sorted(desired.rules - network.rules, key=str):
+        yield AddRule(rule)
+    routes = {_over_live_links(route, network.links) for route in desired.routes}
+    for route in sorted(routes - network.routes, key=_route_order):
+        yield PutRoute(route)
+
+
+def _over_live_links(route: Route, links: Mapping[str, Link]) -> Route:
+    """The route without next hops on links that are down: the kernel would refuse it whole.
+
+    With all of them down it stays as it is, so that the refusal is seen.
+    """
+    live = tuple(hop for hop in route.next_hops if hop.device in links and links[hop.device].up)
+    return msgspec.structs.replace(route, next_hops=live) if live else route
+
+
+def _held(
+    present: AbstractSet[DeviceAddress], device: str, state: DeviceState | None
+) -> AbstractSet[DeviceAddress]:
+    """Without those of a device that will be made anew."""
+    if state is not None:
+        return present
+    return {address for address in present if address.device != device}
+
+
+def _network_removals(desired: Desired, present: NetworkState) -> Iterator[NetworkOperation]:
+    slots = {route.slot for route in desired.routes}
+    left = (route for route in present.routes if route.slot not in slots)
+    for route in sorted(left, key=_route_order, reverse=True):
+        yield RemoveRoute(route)
+    for rule in sorted(present.rules - desired.rules, key=str):
+        yield RemoveRule(rule)
+    for address in sorted(present.own_addresses - desired.addresses, key=str):
+        yield RemoveAddress(address)
+
+
+def _route_order(route: Route) -> tuple[bool, str]:
+    """Unreachable ones first: they end loops before anything can cause one."""
+    return route.kind == "unicast", str(route)
