@@ -18,6 +18,7 @@ import pulumi
 
 from anycastle.model.codec import ModelError, from_plain
 from anycastle.model.deployment import Deployment, Kind
+from components.lab import settings as lab_settings
 from components.lab.settings import LabSettings
 from components.settings import names, networks, numbers, shape
 
@@ -57,9 +58,7 @@ def parse(deployment: object, lab: object) -> Settings:
     _refuse(_shape_faults(deployment, lab))
     parsed = from_plain(deployment, Deployment)
     needs_lab = any(datacentre.kind is Kind.LAB for datacentre in parsed.datacentres)
-    if needs_lab and lab is None:
-        _refuse([_missing(LAB_KEY)])
-    settings = Settings(parsed, from_plain(lab, LabSettings) if needs_lab else None)
+    settings = Settings(parsed, from_plain(lab or {}, LabSettings) if needs_lab else None)
     _refuse(_rule_faults(settings))
     return settings
 
@@ -71,17 +70,16 @@ def _refuse(faults: Iterable[ModelError]) -> None:
 
 def _shape_faults(deployment: object, lab: object) -> Iterator[ModelError]:
     if deployment is None:
-        yield _missing(DEPLOYMENT_KEY)
+        yield ModelError(DEPLOYMENT_KEY, "missing in the stack's file in stacks/")
     else:
         yield from shape.faults(deployment, Deployment, DEPLOYMENT_KEY)
     if lab is not None:
         yield from shape.faults(lab, LabSettings, LAB_KEY)
 
 
-def _missing(key: str) -> ModelError:
-    return ModelError(key, "missing in the stack's file in stacks/")
-
-
 def _rule_faults(settings: Settings) -> Iterator[ModelError]:
     for rules in (names, numbers, networks):
         yield from rules.check(settings.deployment, DEPLOYMENT_KEY)
+    if settings.lab is not None:
+        for fault in lab_settings.check(settings.lab, settings.deployment):
+            yield ModelError(f"{LAB_KEY}.{fault.path}", fault.reason)

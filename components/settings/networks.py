@@ -8,6 +8,7 @@ from itertools import combinations
 from anycastle.model.addresses import FIRST_CLIENT_OFFSET, Address, Dual, Network
 from anycastle.model.codec import ModelError
 from anycastle.model.deployment import Anycast, Deployment
+from anycastle.model.node import FabricSpec
 from components.settings.names import duplicates
 
 Placed = tuple[Network, str]
@@ -18,6 +19,7 @@ def check(deployment: Deployment, path: str) -> Iterator[ModelError]:
     """Faults of addresses and networks."""
     yield from _anycast(deployment.anycast, f"{path}.anycast")
     yield from _pools(deployment.pools, f"{path}.pools")
+    yield from _loopbacks(deployment.loopbacks, f"{path}.loopbacks")
     yield from overlaps(list(placed(deployment, path)))
     yield from _edge_loopbacks(deployment, path)
     yield from _control_plane(deployment, path)
@@ -25,6 +27,7 @@ def check(deployment: Deployment, path: str) -> Iterator[ModelError]:
 
 def placed(deployment: Deployment, path: str) -> Iterator[Placed]:
     """Every network of a deployment; no two may share an address."""
+    yield from _dual(FabricSpec().networks, "the inter-node path")
     yield from _client_side(deployment, path)
     yield from _dual(deployment.loopbacks, f"{path}.loopbacks")
     for i, datacentre in enumerate(deployment.datacentres):
@@ -91,6 +94,16 @@ def _pools(pools: Dual, path: str) -> Iterator[ModelError]:
                 f"{pool} has no room for clients; the first "
                 f"{FIRST_CLIENT_OFFSET} addresses are the deployment's own",
             )
+
+
+def _loopbacks(loopbacks: Dual, path: str) -> Iterator[ModelError]:
+    fabric = FabricSpec().networks.v4
+    if loopbacks.v4.prefixlen < fabric.prefixlen:
+        yield ModelError(
+            f"{path}.v4",
+            f"{loopbacks.v4} is larger than a /{fabric.prefixlen}; nodes take their addresses on "
+            f"the inter-node path, {fabric}, from the low bits of their loopbacks",
+        )
 
 
 def _edge_loopbacks(deployment: Deployment, path: str) -> Iterator[ModelError]:

@@ -7,6 +7,7 @@ from itertools import chain
 
 from anycastle.model.codec import ModelError
 from anycastle.model.deployment import Bfd, Deployment, Health
+from anycastle.model.node import FabricSpec
 
 RESERVED_ASNS = {
     23456: "AS_TRANS (RFC 6793)",
@@ -27,6 +28,8 @@ def check(deployment: Deployment, path: str) -> Iterator[ModelError]:
     """Faults of numbers."""
     yield from _asns(deployment, path)
     yield from port(deployment.anycast.port, f"{path}.anycast.port")
+    if deployment.anycast.port == (vxlan := FabricSpec().port):
+        yield ModelError(f"{path}.anycast.port", f"{vxlan} is the inter-node path's (VXLAN)")
     yield from port(deployment.control_plane.port, f"{path}.control_plane.port")
     yield from _mtu(deployment, path)
     keepalive = deployment.client_keepalive
