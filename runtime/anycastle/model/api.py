@@ -30,9 +30,14 @@ class JoinRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 class RenewRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A node's call over its present certificate. csr: PEM."""
+    """A node's call over its present certificate. csr: PEM.
+
+    certificate: PEM, for a node whose certificate has expired and which therefore can't
+    use it for the connection; the request must be signed by the same key.
+    """
 
     csr: str
+    certificate: str | None = None
 
 
 class Certificate(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +86,13 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
 class ClientCreated(msgspec.Struct, frozen=True, kw_only=True):
     client: ClientView
     connection: Connection
+    revision: int
+
+
+class ClientRemoved(msgspec.Struct, frozen=True, kw_only=True):
+    """client: as it was. revision: of the change that removes it from the nodes."""
+
+    client: ClientView
     revision: int
 
 

@@ -1,0 +1,80 @@
+"""What the host's own command line does to the database: tokens, and a check of it all.
+
+Who may run it is who may open the database and read the CA's key; no token is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from anycastle.control import auth, migrate
+from anycastle.control.api import tokens as token_rules
+from anycastle.control.database import Connection, connect
+from anycastle.control.errors import Invalid
+from anycastle.control.pki import Authority
+from anycastle.control.store import changes, tokens
+from anycastle.model.api import TokenCreate
+from anycastle.model.control import ControlSpec
+
+ACTOR = "control"
+
+
+async def join_token(spec: ControlSpec, node: str, expires_in: float | None) -> str:
+    """A new one-time secret for `node`. Raises Invalid, SchemaError, psycopg.Error."""
+    secret = auth.new_secret("join")
+    body = TokenCreate(kind="join", name=node, node=node, expires_in=expires_in)
+    async with _transaction(spec) as connection:
+        await token_rules.add(connection, ACTOR, token_rules.token_values(body, secret))
+    return secret
+
+
+async def operator_token(
+    spec: ControlSpec, name: str, role: auth.Role, expires_in: float | None, secret: str | None
+) -> str:
+    """An operator token with a given or a new secret.
+
+    Idempotent for a given secret: an equal token stays as it is, another of that name
+    is revoked first. Raises Invalid, Conflict, SchemaError, psycopg.Error.
+    """
+    if secret is not None and len(secret) < auth.MIN_SECRET:
+        raise Invalid("secret", f"shorter than {auth.MIN_SECRET} characters")
+    body = TokenCreate(kind="operator", name=name, role=role.value, expires_in=expires_in)
+    secret = secret or auth.new_secret("operator")
+    values = token_rules.token_values(body, secret)
+    async with _transaction(spec) as connection:
+        present = await tokens.read_operator(connection, name)
+        if present is not None and _equal(present, values):
+            return secret
+        if present is not None:
+            await tokens.revoke(connection, present["id"])
+        await token_rules.add(connection, ACTOR, values)
+    return secret
+
+
+async def check(spec: ControlSpec) -> list[str]:
+    """What was found good, a line each. Raises what was not."""
+    authority = Authority.load(
+        Path(spec.ca_certificate_file), Path(spec.ca_key_file), spec.deployment
+    )
+    ends = authority.certificate.not_valid_after_utc
+    async with _transaction(spec) as connection:
+        head = await changes.read_head(connection)
+    return [
+        f"certificate authority: {authority.certificate.subject.rfc4514_string()}, until {ends}",
+        f"database: deployment {head.deployment}, revision {head.revision}, epoch {head.epoch}",
+    ]
+
+
+def _equal(present: tokens.Row, values: tokens.Row) -> bool:
+    same = ("secret", "role")
+    return not present["expired"] and all(present[field] == values[field] for field in same)
+
+
+@asynccontextmanager
+async def _transaction(spec: ControlSpec) -> AsyncIterator[Connection]:
+    async with await connect(spec.database) as connection:
+        await migrate.check(connection, spec.deployment)
+        async with connection.transaction():
+            yield connection

@@ -1,0 +1,148 @@
+"""Puts the parts together and runs them until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import tempfile
+from collections.abc import AsyncIterator, Coroutine
+from pathlib import Path
+
+import psycopg
+import structlog
+from aiohttp import web
+
+from anycastle.control import migrate, systemd
+from anycastle.control.api.app import application
+from anycastle.control.database import Database
+from anycastle.control.errors import Unavailable
+from anycastle.control.feed import Hub
+from anycastle.control.metrics import Metrics
+from anycastle.control.pki import SERVER_LIFETIME, Authority
+from anycastle.control.services import Services
+from anycastle.control.store import events, tokens
+from anycastle.model.control import ControlSpec
+
+KEEP_DAYS = 90.0
+"""Events and spent tokens are kept for so long."""
+HOUSEKEEPING = 3600.0
+SHUTDOWN = 3.0
+
+log = structlog.get_logger()
+
+
+async def serve(spec: ControlSpec, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set. Raises SchemaError, AuthorityError, OSError at the start."""
+    authority = Authority.load(
+        Path(spec.ca_certificate_file), Path(spec.ca_key_file), spec.deployment
+    )
+    async with running(spec, authority) as port:
+        log.info("control.ready", deployment=spec.deployment, port=port)
+        systemd.notify("READY=1")
+        await stop.wait()
+        systemd.notify("STOPPING=1")
+        log.info("control.stopping")
+
+
+@contextlib.asynccontextmanager
+async def running(spec: ControlSpec, authority: Authority) -> AsyncIterator[int]:
+    """The API, listening; gives its port (spec.port, or a free one for 0)."""
+    database = Database(spec.database)
+    await database.open()
+    hub = Hub(database)
+    services = Services(spec, database, authority, hub, Metrics(hub, database))
+    hub.on_revoked = services.cut_feeds
+    try:
+        await _wait_for_database(spec, database)
+        context = server_context()
+        _load_certificate(context, authority, spec)
+        async with (
+            _tasks(hub.run(), _renew(context, authority, spec), _housekeep(database)),
+            _listening(services, context) as port,
+        ):
+            yield port
+    finally:
+        await database.close()
+
+
+def server_context() -> ssl.SSLContext:
+    """TLS 1.3; the client's certificate is asked for, each route decides on its need."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.verify_mode = ssl.CERT_OPTIONAL
+    return context
+
+
+def _load_certificate(context: ssl.SSLContext, authority: Authority, spec: ControlSpec) -> None:
+    """Make a new server certificate; connections from now on use it."""
+    issued, key = authority.issue_server(spec.names)
+    # OpenSSL reads keys from files only. This one is its owner's and gone at once.
+    with tempfile.NamedTemporaryFile("w", prefix="anycastle-tls-") as file:
+        file.write(issued.certificate + key)
+        file.flush()
+        context.load_cert_chain(file.name)
+    context.load_verify_locations(cadata=authority.pem)
+    log.info("control.certificate", names=spec.names, expires_at=issued.expires_at.isoformat())
+
+
+async def _renew(context: ssl.SSLContext, authority: Authority, spec: ControlSpec) -> None:
+    while True:
+        await asyncio.sleep(SERVER_LIFETIME.total_seconds() / 3)
+        _load_certificate(context, authority, spec)
+
+
+async def _housekeep(database: Database) -> None:
+    while True:
+        try:
+            async with database.writing() as connection:
+                gone = await events.delete_old(connection, KEEP_DAYS)
+                gone += await tokens.delete_old(connection, KEEP_DAYS)
+            log.info("control.housekeeping", rows=gone)
+        except (Unavailable, psycopg.Error) as error:
+            log.warning("control.housekeeping_failed", error=str(error))
+        await asyncio.sleep(HOUSEKEEPING)
+
+
+async def _wait_for_database(spec: ControlSpec, database: Database) -> None:
+    """Returns when it is there and its schema is ours. Raises SchemaError."""
+    while True:
+        try:
+            async with database.reading() as connection:
+                return await migrate.check(connection, spec.deployment)
+        except Unavailable as error:
+            log.warning("control.waiting_for_database", error=str(error))
+            await asyncio.sleep(1.0)
+
+
+@contextlib.asynccontextmanager
+async def _tasks(*coroutines: Coroutine[object, object, None]) -> AsyncIterator[None]:
+    """Run them beside the body; one that fails takes everything down."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(c) for c in coroutines]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+@contextlib.asynccontextmanager
+async def _listening(services: Services, context: ssl.SSLContext) -> AsyncIterator[int]:
+    spec = services.spec
+    app = application(services)
+
+    async def end_streams(_: web.Application) -> None:
+        services.hub.close()
+        services.hub.events.ring()
+
+    app.on_shutdown.append(end_streams)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN, keepalive_timeout=75)
+    await runner.setup()
+    try:
+        hosts: list[str | None] = [str(address) for address in spec.listen]
+        for host in hosts or [None]:
+            await web.TCPSite(runner, host, spec.port, ssl_context=context).start()
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
