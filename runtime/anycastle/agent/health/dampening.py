@@ -15,7 +15,6 @@ are those of the monotonic clock, which all processes of one boot share.
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 
 import msgspec
@@ -105,4 +104,4 @@ def store(path: Path, history: History) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".new")
     draft.write_bytes(msgspec.json.encode(history))
-    os.replace(draft, path)
+    draft.replace(path)

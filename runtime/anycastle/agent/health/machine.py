@@ -67,6 +67,8 @@ STAGGER_STEPS_MAX = 40
 """Ranks beyond this one wait no longer."""
 DRAIN_WAIT = 1.0
 """Seconds between the demotion and the withdrawal of a drain."""
+NO_HISTORY = History()
+"""Of a node that never failed."""
 
 
 class Action(enum.Enum):
@@ -83,7 +85,7 @@ class Input:
 
     now: monotonic seconds. round: a probe round just ended (else: something else
     happened, and `fatal`, `hard`, `soft` repeat what is known).
-    able: why the node cannot announce at all, empty when it can.
+    unable: why the node cannot announce at all, empty when it can.
     fatal, hard, soft: reasons of the failing probes by severity, empty when none.
     others: other nodes' announcements, True where demoted. rank: place among all
     nodes, from 0. drain: the operator wants the node out of service.
@@ -116,7 +118,7 @@ class Machine:
     health: Health
     state: NodeState = NodeState.DOWN
     reason: str = "starting"
-    history: History = History()
+    history: History = NO_HISTORY
     good: int = 0
     bad: int = 0
     since: float = 0.0

@@ -36,8 +36,8 @@ def rounds(start: float, count: int, **what: object) -> list[Input]:
     return [Input(now=start + n, round=True, **what) for n in range(count)]  # type: ignore[arg-type]
 
 
-def up(history: History = History()) -> Machine:
-    machine, actions = drive(Machine(HEALTH, history=history), *rounds(100.0, 3))
+def up() -> Machine:
+    machine, actions = drive(Machine(HEALTH), *rounds(100.0, 3))
     assert actions == [None, None, Action.ANNOUNCE]
     return machine
 
@@ -80,7 +80,7 @@ def test_a_hard_failure_demotes_then_withdraws() -> None:
 
 def test_a_soft_failure_stays_demoted_for_its_patience() -> None:
     given = rounds(103.0, int(SOFT_PATIENCE) + 3, soft="disk is full", others=(False,))
-    machine, actions = drive(up(), *given)
+    _, actions = drive(up(), *given)
     assert [a for a in actions if a] == [Action.ANNOUNCE_DEMOTED, Action.WITHDRAW]
     assert actions.index(Action.WITHDRAW) - actions.index(Action.ANNOUNCE_DEMOTED) == SOFT_PATIENCE
 
