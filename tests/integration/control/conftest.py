@@ -6,10 +6,10 @@ socket only. Each test gets a database of its own.
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import os
 import shutil
+import ssl
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -131,9 +131,7 @@ def make_authority(directory: Path, deployment: str) -> Authority:
         .not_valid_after(now + timedelta(days=365))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_SIGNS_CERTIFICATES, critical=True)
-        .add_extension(
-            x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
-        )
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
     (directory / "ca.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
@@ -252,14 +250,16 @@ async def run_api(world: World) -> AsyncIterator[Api]:
     token = await provision.operator_token(
         world.spec, f"test{next(_numbers)}", auth.Role.ADMIN, None, None
     )
-    async with server.running(world.spec, world.authority) as port:
-        async with ClientSession(connector=TCPConnector(ssl=client_tls(world))) as session:
-            yield Api(world, f"https://127.0.0.1:{port}", session, token)
+    connector = TCPConnector(ssl=client_tls(world))
+    async with (
+        server.running(world.spec, world.authority) as port,
+        ClientSession(connector=connector) as session,
+    ):
+        yield Api(world, f"https://127.0.0.1:{port}", session, token)
 
 
-def client_tls(world: World):  # noqa: ANN201
-    import ssl
-
+def client_tls(world: World) -> ssl.SSLContext:
+    """Trusts the deployment's CA and nothing else."""
     return ssl.create_default_context(cafile=world.spec.ca_certificate_file)
 
 
