@@ -10,14 +10,15 @@ layout       names and paths of what a lab makes on the machine; pure
 
 ip           the `ip` command: namespaces, links, addresses
 cgroup       a container's processes as one thing that can be killed
-disk         a host's writable layer
+disk         files on a host, whether it runs or not
 container    boot of a host under systemd-nspawn
 registry     which labs stand on this machine, and their numbers
-hosts, links create, update, read and delete one of them (what the provider calls)
+network, disks, hosts, links, edge_peers
+             create, update, read and delete one of them (what the provider calls)
 power        kill, start and list hosts; `python -m components.lab.power`
 sweep        remove a lab in whatever state; `python -m components.lab.sweep`
 
-resources    the dynamic provider's resources: LabNetwork, LabHost, LabLink
+provider     a dynamic provider's calls, from and to plain dicts
+resources    its resources: Network, Disk, Host, Link, EdgePeer
 lab          the components that make up the world
-clients      a stock client's tunnel
 """

@@ -26,8 +26,8 @@ class BootError(RuntimeError):
 
 def boot(layout: Layout, host: str, image: Path) -> None:
     """Start the container and return at once. Its namespace and disk are ready."""
-    for directory in ("upper", "work", "root"):
-        (layout.host(host) / directory).mkdir(parents=True, exist_ok=True)
+    for directory in ("work", "root"):
+        (layout.host(host) / directory).mkdir(exist_ok=True)
     console = layout.console(host)
     if console.exists():
         console.replace(console.with_suffix(".previous.log"))

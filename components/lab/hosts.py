@@ -1,34 +1,28 @@
-"""Create, update, start, read and delete a host: namespace, disk and container together."""
+"""Create, update, start, read and delete a host: namespace, files and container together."""
 
 from __future__ import annotations
 
-import secrets
-import shutil
-import uuid
 from pathlib import Path
 
 import msgspec
 
 from anycastle.model.codec import from_json, to_json
-from components.lab import cgroup, container, disk, ip, links, registry, wiring
+from components.lab import cgroup, container, disk, disks, ip, links, registry, wiring
 from components.lab.layout import MANAGEMENT_DEVICE, Layout, Management
 from components.lab.world import File, Host
 
-_HOST_KEY = "/etc/ssh/ssh_host_ed25519_key"
 _AUTHORIZED_KEYS = "/root/.ssh/authorized_keys"
 
 
 class HostRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What has to be known to start a host again.
 
-    index: of the lab's management network. image: the lower layer of its disk.
-    incarnation: random; another one means another disk.
+    index: of the lab's management network. incarnation: of the disk that it boots from.
     authorized_key: OpenSSH public key that may log in as root.
     """
 
     host: Host
     index: int
-    image: str
     incarnation: str
     authorized_key: str
 
@@ -44,27 +38,19 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     boot: str
 
 
-def create(
-    layout: Layout, host: Host, *, index: int, image: Path, authorized_key: str, host_key: str
-) -> HostRecord:
-    """Make the host and wait until its sshd answers. Raises BootError, IpError.
+class NoDisk(RuntimeError):
+    """A host is to be started whose disk is gone."""
 
-    Disk and processes of that name that an interrupted run left are removed first.
+
+def create(layout: Layout, record: HostRecord) -> None:
+    """Make the host and wait until its sshd answers. Its disk exists.
+
+    What an interrupted run left of it goes. Raises BootError, IpError, NoDisk.
     """
-    container.kill(layout, host.name)
-    shutil.rmtree(layout.host(host.name), ignore_errors=True)
-    record = HostRecord(
-        host=host,
-        index=index,
-        image=str(image),
-        incarnation=secrets.token_hex(8),
-        authorized_key=authorized_key,
-    )
-    layout.host(host.name).mkdir(parents=True)
-    _write_disk(layout, record, host_key)
+    container.kill(layout, record.host.name)
+    _change_disk(layout, record, _all_files(record), set())
     _save(layout, record)
     start(layout, record)
-    return record
 
 
 def start(layout: Layout, record: HostRecord) -> None:
@@ -73,32 +59,33 @@ def start(layout: Layout, record: HostRecord) -> None:
     container.kill(layout, host.name)
     registry.add_host(layout.lab, host.name)
     _plug(layout, record)
-    container.boot(layout, host.name, Path(record.image))
+    container.boot(layout, host.name, _image(layout, host.name))
     container.wait_ready(layout, host.name, record.management.address(host.number))
 
 
-def update(layout: Layout, old: HostRecord, new: Host, authorized_key: str) -> HostRecord:
+def update(layout: Layout, old: HostRecord, new: HostRecord) -> None:
     """Change files, units, sysctls and addresses in place; start the host if it is dead."""
-    record = msgspec.structs.replace(old, host=new, authorized_key=authorized_key)
-    files = _all_files(record)
+    name = new.host.name
+    if new.incarnation != old.incarnation:
+        create(layout, new)
+        return
+    files = _all_files(new)
     stale = {file.path for file in _all_files(old)} - {file.path for file in files}
-    changed = [file for file in files if file not in _all_files(old)]
-    leader = cgroup.leader(cgroup.group(layout.lab, new.name))
+    changed = tuple(file for file in files if file not in _all_files(old))
+    leader = cgroup.leader(cgroup.group(layout.lab, name))
     if leader is None:
-        _change_disk(layout, record, changed, stale)
-        _save(layout, record)
-        start(layout, record)
-        return record
-    netns = layout.netns(new.name)
-    ip.batch(netns, wiring.stale_loopback_lines(old.host, new))
-    _plug(layout, record)
-    _change_running(leader, old.host, new, changed, stale)
-    _save(layout, record)
-    return record
+        _change_disk(layout, new, changed, stale)
+        _save(layout, new)
+        start(layout, new)
+        return
+    _unplug_stale(layout, old, new)
+    _plug(layout, new)
+    _change_running(leader, old.host, new.host, changed, stale)
+    _save(layout, new)
 
 
 def read(layout: Layout, host: str) -> Observed | None:
-    """How the host is; None when its disk is gone, so there is nothing to start again."""
+    """How the host is; None when nothing is known of it."""
     if not layout.record(host).exists():
         return None
     boot = container.boot_identity(layout, host)
@@ -106,10 +93,10 @@ def read(layout: Layout, host: str) -> Observed | None:
 
 
 def delete(layout: Layout, host: str) -> None:
-    """Remove the host with its disk; without complaint about what is gone already."""
+    """Remove the host but not its disk; without complaint about what is gone already."""
     container.kill(layout, host)
     ip.delete_namespace(layout.netns(host))
-    shutil.rmtree(layout.host(host), ignore_errors=True)
+    layout.record(host).unlink(missing_ok=True)
     registry.remove_host(layout.lab, host)
 
 
@@ -125,6 +112,13 @@ def _save(layout: Layout, record: HostRecord) -> None:
     temporary.replace(path)
 
 
+def _image(layout: Layout, host: str) -> Path:
+    record = disks.load(layout, host)
+    if record is None:
+        raise NoDisk(f"host {host} has no disk in {layout.host(host)}: `pulumi up --refresh`")
+    return Path(record.image)
+
+
 def _all_files(record: HostRecord) -> tuple[File, ...]:
     host = record.host
     settings = "".join(f"{key} = {value}\n" for key, value in host.sysctls.items())
@@ -138,21 +132,11 @@ def _all_files(record: HostRecord) -> tuple[File, ...]:
     )
 
 
-def _write_disk(layout: Layout, record: HostRecord, host_key: str) -> None:
-    """Everything that a new host needs before its first boot."""
-    upper, image = layout.upper(record.host.name), Path(record.image)
-    upper.mkdir(parents=True)
-    # The upper layer's top is the host's /: not closed to others by the umask.
-    upper.chmod(0o755)
-    disk.make_parents(upper, image, _AUTHORIZED_KEYS)
-    (upper / "root/.ssh").chmod(0o700)
-    disk.write(upper, image, "/etc/machine-id", f"{uuid.uuid4().hex}\n", 0o444)
-    disk.write(upper, image, _HOST_KEY, host_key, 0o600)
-    _change_disk(layout, record, list(_all_files(record)), set())
-
-
-def _change_disk(layout: Layout, record: HostRecord, changed: list[File], stale: set[str]) -> None:
-    upper, image = layout.upper(record.host.name), Path(record.image)
+def _change_disk(
+    layout: Layout, record: HostRecord, changed: tuple[File, ...], stale: set[str]
+) -> None:
+    name = record.host.name
+    upper, image = layout.upper(name), _image(layout, name)
     for path in stale:
         disk.remove(upper, path)
     for file in changed:
@@ -162,7 +146,7 @@ def _change_disk(layout: Layout, record: HostRecord, changed: list[File], stale:
 
 
 def _change_running(
-    leader: int, old: Host, new: Host, changed: list[File], stale: set[str]
+    leader: int, old: Host, new: Host, changed: tuple[File, ...], stale: set[str]
 ) -> None:
     for path in sorted(stale):
         disk.remove_running(leader, path)
@@ -179,6 +163,15 @@ def _change_running(
         disk.run_inside(leader, list(command))
 
 
+def _unplug_stale(layout: Layout, old: HostRecord, new: HostRecord) -> None:
+    """Take away what the older record put into the namespace of a running host."""
+    netns = layout.netns(new.host.name)
+    ip.batch(netns, wiring.stale_loopback_lines(old.host, new.host))
+    moved = (old.index, old.host.number) != (new.index, new.host.number)
+    if moved and MANAGEMENT_DEVICE in ip.links(netns):
+        ip.batch(netns, [f"link delete dev {MANAGEMENT_DEVICE}"])
+
+
 def _plug(layout: Layout, record: HostRecord) -> None:
     """Bring the namespace to what plan and records say; a dead host's is made anew."""
     host, netns = record.host, layout.netns(record.host.name)
@@ -193,29 +186,34 @@ def _plug(layout: Layout, record: HostRecord) -> None:
     current = wiring.addresses_of(ip.show(netns, "address", "show", "dev", "lo"))
     ip.batch(netns, wiring.loopback_lines(host, current))
     for bridge in host.bridges:
-        ip.batch(netns, wiring.bridge_lines(bridge, bridge.device in devices))
-    _plug_management(record, netns, MANAGEMENT_DEVICE in devices)
+        ip.batch(netns, wiring.bridge_lines(bridge, present=bridge.device in devices))
+    _plug_management(record, netns, plugged=MANAGEMENT_DEVICE in devices)
     for link in cables:
         if all(ip.has_namespace(layout.netns(port.host)) for port in link.ends):
             links.create(layout, link)
 
 
-def _plug_management(record: HostRecord, netns: str, plugged: bool) -> None:
+def _plug_management(record: HostRecord, netns: str, *, plugged: bool) -> None:
     management, number = record.management, record.host.number
     outside = management.port(number)
+    present = ip.links("")
+    if plugged and outside not in present:
+        # Its other end went with an older bridge.
+        ip.batch(netns, [f"link delete dev {MANAGEMENT_DEVICE}"])
+        plugged = False
     if not plugged:
-        if outside in ip.links(""):
-            ip.batch("", [f"link delete dev {outside}"])
-        ip.batch(
-            "",
-            [
-                f"link add name {outside} type veth peer name {MANAGEMENT_DEVICE} netns {netns}",
-                f"link set dev {outside} master {management.bridge}",
-                # Hosts talk with the machine over it, never with each other.
-                f"link set dev {outside} type bridge_slave isolated on",
-                f"link set dev {outside} up",
-            ],
-        )
+        lines = [f"link delete dev {outside}"] if outside in present else []
+        peer = f"peer name {MANAGEMENT_DEVICE} netns {netns}"
+        ip.batch("", [*lines, f"link add name {outside} type veth {peer}"])
+    ip.batch(
+        "",
+        [
+            f"link set dev {outside} master {management.bridge}",
+            # Hosts talk with the machine over it, never with each other.
+            f"link set dev {outside} type bridge_slave isolated on",
+            f"link set dev {outside} up",
+        ],
+    )
     ip.batch(
         netns,
         [

@@ -1,7 +1,8 @@
-"""Names and paths of what a lab makes on the machine; pure.
+"""Names and paths of what a lab makes on the machine.
 
 ```
 .lab/LAB/hosts/HOST/host.json   what the host is (HostRecord), so it can be started again
+                   /disk.json   what its disk is (DiskRecord)
                    /upper,work  its disk: the writable layers of the overlay
                    /root        where its own mount namespace mounts that overlay
                    /console.log what its boot printed
@@ -14,6 +15,7 @@ acbr-INDEX, acINDEX-NUMBER      management bridge and its ports, in the root nam
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
@@ -38,7 +40,11 @@ class Layout:
             )
 
     @classmethod
-    def of_checkout(cls, lab: str) -> Layout:
+    def of(cls, lab: str) -> Layout:
+        """The lab's place in this checkout, or where the environment says."""
+        chosen = os.environ.get("ANYCASTLE_LAB_DIR", "")
+        if Path(chosen).name == lab:
+            return cls(lab, CHECKOUT / chosen)
         return cls(lab, CHECKOUT / ".lab" / lab)
 
     @property
@@ -54,6 +60,9 @@ class Layout:
 
     def record(self, host: str) -> Path:
         return self.host(host) / "host.json"
+
+    def disk(self, host: str) -> Path:
+        return self.host(host) / "disk.json"
 
     def upper(self, host: str) -> Path:
         return self.host(host) / "upper"

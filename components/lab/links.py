@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from anycastle.model.addresses import Address
 from anycastle.model.codec import from_json, to_json
 from components.lab import ip, wiring
 from components.lab.layout import Layout
@@ -15,26 +16,22 @@ def create(layout: Layout, link: Link) -> None:
     if not present(layout, link):
         _remove_ends(layout, link)
         first, second = link.ends
+        peer = f"peer name {second.device} netns {layout.netns(second.host)}"
         ip.batch(
             layout.netns(first.host),
-            [
-                f"link add name {first.device} type veth peer name {second.device} "
-                f"netns {layout.netns(second.host)}"
-            ],
+            [f"link add name {first.device} type veth {peer}"],
         )
     for port in link.ends:
         configure_port(layout, port, link.mtu)
 
 
 def update(layout: Layout, old: Link, new: Link) -> None:
-    """Change addresses, MTU or gateways in place; the ends' hosts and devices are the same."""
-    for before, after in zip(old.ends, new.ends, strict=True):
-        gone = set(before.gateways) - set(after.gateways)
-        netns = layout.netns(after.host)
-        for gateway in gone:
-            family = "-4" if gateway.version == 4 else "-6"
-            if ip.show(netns, family, "route", "show", "default", "via", str(gateway)):
-                ip.batch(netns, [f"{family} route delete default via {gateway}"])
+    """Change addresses, MTU or gateways in place; other devices make another cable."""
+    if [(p.host, p.device) for p in old.ends] != [(p.host, p.device) for p in new.ends]:
+        _remove_ends(layout, old)
+    elif present(layout, old):
+        for before, after in zip(old.ends, new.ends, strict=True):
+            _remove_gateways(layout, before, set(before.gateways) - set(after.gateways))
     create(layout, new)
 
 
@@ -72,6 +69,14 @@ def configure_port(layout: Layout, port: Port, mtu: int) -> None:
     netns = layout.netns(port.host)
     current = wiring.addresses_of(ip.show(netns, "address", "show", "dev", port.device))
     ip.batch(netns, wiring.port_lines(port, mtu, current))
+
+
+def _remove_gateways(layout: Layout, port: Port, stale: set[Address]) -> None:
+    netns = layout.netns(port.host)
+    for gateway in stale:
+        default = "0.0.0.0/0" if gateway.version == 4 else "::/0"
+        if ip.show(netns, f"-{gateway.version}", "route", "show", default, "via", str(gateway)):
+            ip.batch(netns, [f"route delete {default} via {gateway}"])
 
 
 def _has_device(layout: Layout, port: Port) -> bool:

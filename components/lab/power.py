@@ -22,7 +22,7 @@ def kill(layout: Layout, host: str) -> None:
 
 
 def start(layout: Layout, host: str) -> None:
-    """Raises FileNotFoundError, BootError. A host that runs is left alone."""
+    """Raises FileNotFoundError, BootError, NoDisk. A host that runs is left alone."""
     record = hosts.load(layout, host)
     if not container.boot_identity(layout, host):
         hosts.start(layout, record)
@@ -59,7 +59,7 @@ def main() -> int:
     if arguments.action != "list" and not arguments.name:
         parser.error(f"{arguments.action} needs the name of a host or link")
     directory = registry.directory(arguments.lab)
-    layout = Layout.of_checkout(arguments.lab)
+    layout = Layout.of(arguments.lab)
     if directory is not None:
         layout = Layout(arguments.lab, directory)
     try:
@@ -67,7 +67,7 @@ def main() -> int:
     except FileNotFoundError:
         print(f"lab {arguments.lab} has no {arguments.name}", file=sys.stderr)
         return 1
-    except (container.BootError, ip.IpError) as error:
+    except (container.BootError, hosts.NoDisk, ip.IpError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -11,7 +11,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from components.lab import cgroup, hosts, ip, network, registry
+from components.lab import cgroup, disks, hosts, ip, network, registry
 from components.lab.layout import Layout, Management
 
 
@@ -26,6 +26,7 @@ def sweep(layout: Layout) -> list[str]:
     for host in _hosts(layout):
         removed.append(f"host {host}")
         hosts.delete(layout, host)
+        disks.delete(layout, host)
     cgroup.remove(group)
     cgroup.remove_if_empty(group.parent)
     shutil.rmtree(layout.links, ignore_errors=True)
@@ -79,7 +80,7 @@ def main() -> int:
     parser.add_argument("--directory", type=Path, help="where it keeps its things (.lab/LAB)")
     arguments = parser.parse_args()
     known = arguments.directory or registry.directory(arguments.lab)
-    layout = Layout.of_checkout(arguments.lab)
+    layout = Layout.of(arguments.lab)
     if known is not None:
         layout = Layout(arguments.lab, known.resolve())
     removed = sweep(layout)

@@ -53,107 +53,88 @@ class Numbers:
 def plan(deployment: Deployment, lab: LabSettings) -> World:
     """The whole lab. Both arguments have passed `components.settings`."""
     numbers = Numbers(deployment, lab)
-    datacentres = lab_datacentres(deployment)
-    hosts = list(internet_hosts(deployment, lab, numbers))
-    links = list(internet_links(deployment, lab))
-    for datacentre in datacentres:
-        hosts += datacentre_hosts(deployment, lab, datacentre, numbers)
-        links += datacentre_links(deployment, lab, datacentre)
-    links += backbone_links(deployment, lab)
-    for datacentre in datacentres:
-        for node in datacentre.nodes:
-            hosts.append(node_host(datacentre, node))
-            links += node_links(deployment, datacentre, node)
-    return World(hosts=tuple(hosts), links=tuple(links))
+    parts = [internet(deployment, lab, numbers)]
+    parts += [site_world(deployment, lab, site, numbers) for site in lab.sites]
+    for datacentre in lab_datacentres(deployment):
+        parts.append(datacentre_world(deployment, lab, datacentre, numbers))
+        parts += [node_world(deployment, datacentre, node) for node in datacentre.nodes]
+    return World(
+        hosts=tuple(host for part in parts for host in part.hosts),
+        links=(
+            *(link for part in parts for link in part.links),
+            *backbone_links(deployment, lab),
+        ),
+    )
 
 
 def lab_datacentres(deployment: Deployment) -> tuple[Datacentre, ...]:
     return tuple(dc for dc in deployment.datacentres if dc.kind is Kind.LAB)
 
 
-def internet_hosts(deployment: Deployment, lab: LabSettings, numbers: Numbers) -> Iterator[Host]:
-    """Cores, control plane, NAT routers and clients."""
-    for core in lab.cores:
-        yield kinds.core(core.name, numbers.of(core.name), core_router(deployment, lab, core))
-    yield kinds.control(lab.control.name, numbers.of(lab.control.name))
-    for site in lab.sites:
-        name = nat_name(site)
-        yield kinds.nat(name, site.name, numbers.of(name), interfaces(site.lan, 1))
-        for index in range(lab.clients_of(site)):
-            yield kinds.client(client_name(site, index), site.name, numbers.client(site, index))
+def internet(deployment: Deployment, lab: LabSettings, numbers: Numbers) -> World:
+    """Cores, the links between them, and the control-plane host."""
+    mtu, control = deployment.fabric.mtu, lab.control
+    cores = [
+        kinds.core(core.name, numbers.of(core.name), core_router(deployment, lab, core))
+        for core in lab.cores
+    ]
+    links = [_point_to_point(span.ends, span.network, mtu) for span in lab.core_links]
+    return World(
+        hosts=(*cores, kinds.control(control.name, numbers.of(control.name))),
+        links=(*links, _stub(control.core, control.name, "eth0", control.network, mtu)),
+    )
 
 
-def internet_links(deployment: Deployment, lab: LabSettings) -> Iterator[Link]:
-    """Between cores; control plane, NAT routers and clients to what they hang on."""
-    mtu = deployment.fabric.mtu
-    for span in lab.core_links:
-        yield _point_to_point(span.ends, span.network, mtu)
-    control = lab.control
-    yield _stub(control.core, control.name, "eth0", control.network, mtu)
-    for site in lab.sites:
-        yield _stub(site.core, nat_name(site), "wan", site.wan, mtu)
-        for index in range(lab.clients_of(site)):
-            yield _access(site, index, mtu)
+def site_world(deployment: Deployment, lab: LabSettings, site: Site, numbers: Numbers) -> World:
+    """A NAT router and the clients behind it."""
+    mtu, name, count = deployment.fabric.mtu, nat_name(site), lab.clients_of(site)
+    nat = kinds.nat(name, site.name, numbers.of(name), interfaces(site.lan, 1))
+    clients = [
+        kinds.client(client_name(site, index), site.name, numbers.client(site, index))
+        for index in range(count)
+    ]
+    return World(
+        hosts=(nat, *clients),
+        links=(
+            _stub(site.core, name, "wan", site.wan, mtu),
+            *(_access(site, index, mtu) for index in range(count)),
+        ),
+    )
 
 
-def datacentre_hosts(
+def datacentre_world(
     deployment: Deployment, lab: LabSettings, datacentre: Datacentre, numbers: Numbers
-) -> Iterator[Host]:
-    """A datacentre's edge routers and its inside service host; its nodes are apart."""
-    for edge in datacentre.edges:
-        router = edge_router(deployment, lab, datacentre, edge)
-        loopbacks = tuple(_host_interface(address) for address in edge.loopbacks)
-        routing = edge.routing or datacentre.routing
-        yield kinds.edge(datacentre.name, numbers.of(edge.name), routing, router, loopbacks)
+) -> World:
+    """A datacentre's edge routers with their links to cores, and its inside service host."""
+    mtu = deployment.fabric.mtu
+    hosts = [_edge_host(deployment, lab, datacentre, edge, numbers) for edge in datacentre.edges]
+    links = [
+        _point_to_point((uplink.core, uplink.edge), uplink.network, mtu)
+        for edge in datacentre.edges
+        for uplink in lab.uplinks
+        if uplink.edge == edge.name
+    ]
     if datacentre.services:
         name = service_name(datacentre)
-        yield kinds.service(name, datacentre.name, numbers.of(name))
+        hosts.append(kinds.service(name, datacentre.name, numbers.of(name)))
+        links.append(_service_link(datacentre, mtu))
+    return World(hosts=tuple(hosts), links=tuple(links))
 
 
-def datacentre_links(
-    deployment: Deployment, lab: LabSettings, datacentre: Datacentre
-) -> Iterator[Link]:
-    """A datacentre's edges to the internet, and its service host to the first edge."""
-    mtu = deployment.fabric.mtu
-    for edge in datacentre.edges:
-        for uplink in lab.uplinks:
-            if uplink.edge == edge.name:
-                yield _point_to_point((uplink.core, uplink.edge), uplink.network, mtu)
-    if datacentre.services:
-        yield _service_link(datacentre, mtu)
+def node_world(deployment: Deployment, datacentre: Datacentre, node: Node) -> World:
+    """A node's host, and an uplink (`up0`, `up1`, …) to each edge router of its datacentre."""
+    host = kinds.node(node.name, datacentre.name, Numbers.node(node))
+    links = [
+        _node_link(edge, index, node, deployment.fabric.mtu)
+        for index, edge in enumerate(datacentre.edges)
+    ]
+    return World(hosts=(host,), links=tuple(links))
 
 
 def backbone_links(deployment: Deployment, lab: LabSettings) -> Iterator[Link]:
     """The inter-datacentre path: straight links between edge routers."""
     for span in lab.backbone:
         yield _point_to_point(span.ends, span.network, deployment.fabric.mtu)
-
-
-def node_host(datacentre: Datacentre, node: Node) -> Host:
-    return kinds.node(node.name, datacentre.name, Numbers.node(node))
-
-
-def node_links(deployment: Deployment, datacentre: Datacentre, node: Node) -> Iterator[Link]:
-    """One uplink (`up0`, `up1`, …) to each edge router of the datacentre."""
-    for index, edge in enumerate(datacentre.edges):
-        upstream, own = link_interfaces(edge, node)
-        yield Link(
-            name=f"{edge.name}_{node.name}",
-            ends=(
-                Port(host=edge.name, device=device_towards(node.name), addresses=upstream),
-                Port(host=node.name, device=f"up{index}", addresses=own),
-            ),
-            mtu=deployment.fabric.mtu,
-        )
-
-
-def link_interfaces(
-    edge: Edge, node: Node
-) -> tuple[tuple[Interface, Interface], tuple[Interface, Interface]]:
-    """(the edge's, the node's) IPv4 and IPv6 addresses on the link between them."""
-    upstream4, own4 = link_ends(edge.links.v4, node.id)
-    upstream6, own6 = link_ends(edge.links.v6, node.id)
-    return (upstream4, upstream6), (own4, own6)
 
 
 def nat_name(site: Site) -> str:
@@ -183,6 +164,39 @@ def _interface(network: Network, offset: int) -> Interface:
 
 def _host_interface(address: Address) -> Interface:
     return IPv4Interface(address) if address.version == 4 else IPv6Interface(address)
+
+
+def _edge_host(
+    deployment: Deployment,
+    lab: LabSettings,
+    datacentre: Datacentre,
+    edge: Edge,
+    numbers: Numbers,
+) -> Host:
+    return kinds.edge(
+        datacentre.name,
+        numbers.of(edge.name),
+        edge.routing or datacentre.routing,
+        edge_router(deployment, lab, datacentre, edge),
+        tuple(_host_interface(address) for address in edge.loopbacks),
+    )
+
+
+def _node_link(edge: Edge, index: int, node: Node, mtu: int) -> Link:
+    upstream4, own4 = link_ends(edge.links.v4, node.id)
+    upstream6, own6 = link_ends(edge.links.v6, node.id)
+    return Link(
+        name=f"{edge.name}_{node.name}",
+        ends=(
+            Port(
+                host=edge.name,
+                device=device_towards(node.name),
+                addresses=(upstream4, upstream6),
+            ),
+            Port(host=node.name, device=f"up{index}", addresses=(own4, own6)),
+        ),
+        mtu=mtu,
+    )
 
 
 def _point_to_point(ends: tuple[str, str], network: Dual, mtu: int) -> Link:

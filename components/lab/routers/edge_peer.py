@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from importlib import resources
 
 from anycastle.model.deployment import Routing
@@ -19,13 +18,13 @@ def block(routing: Routing, router_asn: int, neighbour: Neighbour) -> str:
     return bird.node(neighbour)
 
 
-def set_command(node: str) -> str:
-    """Shell command for the edge router; the block is its standard input."""
-    return f"{SCRIPT_FILE} set {shlex.quote(node)}"
+def set_command(node: str) -> list[str]:
+    """Command on the edge router; the block is its standard input."""
+    return [SCRIPT_FILE, "set", node]
 
 
-def remove_command(node: str) -> str:
-    return f"{SCRIPT_FILE} remove {shlex.quote(node)}"
+def remove_command(node: str) -> list[str]:
+    return [SCRIPT_FILE, "remove", node]
 
 
 def script() -> str:
