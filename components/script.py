@@ -21,9 +21,14 @@ def compose(name: str, variables: Mapping[str, str]) -> str:
 
     The variables are the shell's own, not exported: no process list shows them.
     """
+    body = _FOLDER.joinpath("write.sh").read_text() + _FOLDER.joinpath(f"{name}.sh").read_text()
+    return wrap(variables, body)
+
+
+def wrap(variables: Mapping[str, str], body: str) -> str:
+    """`body` as a function of a text that a shell reads from its standard input."""
     for variable in variables:
         if not _NAME.fullmatch(variable):
             raise ValueError(f"{variable!r} is no name for a script's variable")
     settings = [f"{key}={shlex.quote(value)}" for key, value in variables.items()]
-    body = _FOLDER.joinpath("write.sh").read_text() + _FOLDER.joinpath(f"{name}.sh").read_text()
     return "\n".join([*settings, "main() {", body + "}", "main </dev/null", ""])
