@@ -172,7 +172,8 @@ def failure(response: httpx.Response, url: str) -> Failure:
         return Failure(Exit.BROKEN, f"{url} failed (HTTP {status}: {message}): {advice}")
     if 300 <= status < 400:
         return Failure(Exit.BROKEN, f"{url} redirects (HTTP {status}): --url is not the API's")
-    return Failure(Exit.REFUSED, f"{safe(body.field)}: {message}" if body.field else message)
+    said = f"{safe(body.field)}: {message}" if body.field else message
+    return Failure(Exit.REFUSED, said, body.code)
 
 
 def _error_body(response: httpx.Response) -> ErrorBody:

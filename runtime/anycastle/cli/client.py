@@ -179,7 +179,14 @@ def enrol(
         preshared_key=preshared,
         addresses=addresses,
     )
-    created = api.post(ClientCreated, body, "clients")
+    try:
+        created = api.post(ClientCreated, body, "clients")
+    except Failure as failure:
+        if failure.reason != "name_taken":
+            raise
+        advice = f"take another name, or `anycastle client remove {name}` first"
+        message = f"there is a client {name!r} already: {advice}"
+        raise Failure(failure.code, message, failure.reason) from None
     return created, wg_quick.render(created, private, preshared, family)
 
 

@@ -25,11 +25,15 @@ class Exit(enum.IntEnum):
 
 
 class Failure(click.ClickException):
-    """Ends the command with one line on stderr: what is wrong, then what to do."""
+    """Ends the command with one line on stderr: what is wrong, then what to do.
 
-    def __init__(self, code: Exit, message: str) -> None:
+    reason: the API's own stable code (`name_taken`) when it was the API that refused.
+    """
+
+    def __init__(self, code: Exit, message: str, reason: str = "") -> None:
         super().__init__(message)
         self.code = code
+        self.reason = reason
 
     @property
     def exit_code(self) -> int:  # type: ignore[override]  # click's is a class variable

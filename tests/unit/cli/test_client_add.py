@@ -130,7 +130,10 @@ def test_a_refused_client_leaves_no_file(api: Any, shapes: Any, tmp_path: Path) 
     path = tmp_path / "phone.conf"
     result = api.run("client", "add", "phone", "--output", str(path))
     assert result.exit_code == 1
-    assert result.stderr == "Error: name: a client is called 'phone' already\n"
+    assert result.stderr == (
+        "Error: there is a client 'phone' already: take another name, or "
+        "`anycastle client remove phone` first\n"
+    )
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,0 +1,342 @@
+"""A running lab, driven from outside: its hosts, its agents, its control plane.
+
+For tests/lab and benchmarks/. Commands go to a host over the management network, over
+one kept SSH connection each; what is measured runs in the host's network namespace.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from anycastle.cli import inventory
+from anycastle.cli.api import Access, Api
+from anycastle.cli.inventory import Host
+from anycastle.cli.lab import ssh_command
+from anycastle.model import codec
+from anycastle.model.addresses import link_ends, nth
+from anycastle.model.api import ClientView, NodeView, Status
+from anycastle.model.deployment import Datacentre, Deployment
+from anycastle.model.status import NodeReport
+from tests.support.waiting import wait_for
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+AGENT_PORT = 9178
+SERVICE_OFFSET = 10
+
+
+class CommandFailed(AssertionError):
+    """A command in a host ended with another code than 0. The message has its output."""
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Of a host inside the VPN, one of each family."""
+
+    v4: str
+    v6: str
+
+    def __iter__(self) -> Any:
+        return iter((self.v4, self.v6))
+
+
+class Lab:
+    """name: as in `LAB=name make lab`. The lab has to be up."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.directory = CHECKOUT / ".lab" / name
+        self.stack_file = self.directory / "stack.yaml"
+        self._sockets = self.directory / "ssh"
+
+    # hosts
+
+    @cached_property
+    def hosts(self) -> dict[str, Host]:
+        return {host.name: host for host in inventory.load(self.directory)}
+
+    def forget(self) -> None:
+        """Read inventory, environment and stack file again (after `pulumi up`)."""
+        for name in ("hosts", "environment", "deployment", "addresses"):
+            self.__dict__.pop(name, None)
+
+    def of_kind(self, kind: str) -> list[Host]:
+        return [host for host in self.hosts.values() if host.kind == kind]
+
+    @property
+    def nodes(self) -> list[str]:
+        return [host.name for host in self.of_kind("node")]
+
+    @property
+    def clients(self) -> list[str]:
+        return [host.name for host in self.of_kind("client")]
+
+    def netns(self, host: str) -> str:
+        return self.hosts[host].netns
+
+    def run(
+        self, host: str, *command: str, check: bool = True, timeout: float = 30.0, given: str = ""
+    ) -> str:
+        """stdout of a command in a host. Raises CommandFailed, subprocess.TimeoutExpired."""
+        arguments = ssh_command(
+            self.directory, self.hosts[host], ["-T", *self._kept(host)], shlex.join(command)
+        )
+        done = subprocess.run(
+            arguments, input=given, capture_output=True, text=True, timeout=timeout, check=False
+        )
+        if check and done.returncode:
+            text = f"{host}: {shlex.join(command)}: exit code {done.returncode}"
+            raise CommandFailed(f"{text}\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def script(self, host: str, text: str, check: bool = True, timeout: float = 60.0) -> str:
+        """stdout of shell lines in a host; the first that fails ends them."""
+        return self.run(host, "sh", "-eus", check=check, timeout=timeout, given=text)
+
+    def on_all(self, hosts: Iterable[str], *command: str, check: bool = True) -> dict[str, str]:
+        """The same command in many hosts, side by side."""
+        names = list(hosts)
+        with ThreadPoolExecutor(16) as pool:
+            outputs = pool.map(lambda name: self.run(name, *command, check=check), names)
+            return dict(zip(names, outputs, strict=True))
+
+    def inside(self, host: str, *command: str, timeout: float = 30.0) -> str:
+        """stdout of one of the machine's own commands in a host's network namespace."""
+        return subprocess.run(
+            ["ip", "netns", "exec", self.netns(host), *command],
+            capture_output=True, text=True, timeout=timeout, check=True,
+        ).stdout  # fmt: skip
+
+    def power(self, action: str, name: str) -> None:
+        """`kill` or `start` a host, `cut` or `restore` a link (components.lab.power)."""
+        done = subprocess.run(
+            [sys.executable, "-m", "components.lab.power", action, self.name, name],
+            cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise CommandFailed(f"{action} {name}: {done.stdout}{done.stderr}")
+
+    def _kept(self, host: str) -> list[str]:
+        """Keep the connection for the next command; notice within 4 s that its host died."""
+        socket = self._sockets / f"c-{self.hosts[host].address}"
+        return [
+            *("-o", "ControlMaster=auto", "-o", f"ControlPath={socket}"),
+            *("-o", "ControlPersist=30", "-o", "ServerAliveInterval=2"),
+            *("-o", "ServerAliveCountMax=2"),
+        ]
+
+    # the deployment
+
+    @cached_property
+    def deployment(self) -> Deployment:
+        path = self.stack_file if self.stack_file.exists() else CHECKOUT / "stacks/Pulumi.lab.yaml"
+        config = yaml.safe_load(path.read_text())["config"]
+        return codec.from_plain(config["anycastle:deployment"], Deployment)
+
+    def datacentre_of(self, node: str) -> Datacentre:
+        return next(
+            dc for dc in self.deployment.datacentres if any(n.name == node for n in dc.nodes)
+        )
+
+    def home(self, client: str) -> Datacentre:
+        """The datacentre that a client goes to as long as it is healthy (docs/lab.md)."""
+        return self.deployment.datacentres[0 if self.hosts[client].place == "site1" else 1]
+
+    def service(self, datacentre: str) -> Addresses:
+        """Of the service host inside a datacentre."""
+        found = next(dc for dc in self.deployment.datacentres if dc.name == datacentre)
+        v4, v6 = (str(nth(network, SERVICE_OFFSET)) for network in found.services)
+        return Addresses(v4, v6)
+
+    @cached_property
+    def addresses(self) -> dict[str, Addresses]:
+        """Of each client inside the tunnel, as the control plane gave them out."""
+        known = {view.name: view.addresses for view in self.client_views()}
+        return {c: Addresses(*(str(a) for a in known[c])) for c in self.clients if c in known}
+
+    def announcers(self, datacentre: str) -> set[str]:
+        """Nodes that the datacentre's edge router sends the anycast address to, now.
+
+        Read from the routes of its kernel: what counts is where packets go.
+        """
+        found = next(dc for dc in self.deployment.datacentres if dc.name == datacentre)
+        edge = found.edges[0]
+        by_link = {str(link_ends(edge.links.v4, n.id)[1].ip): n.name for n in found.nodes}
+        prefix = next(p for p in self.deployment.anycast.prefixes if p.version == 4)
+        text = self.inside(edge.name, "ip", "-j", "route", "show", str(prefix))
+        hops = [hop for route in json.loads(text) for hop in route.get("nexthops", [route])]
+        return {by_link[hop["gateway"]] for hop in hops if hop.get("gateway") in by_link}
+
+    # agents
+
+    def report(self, node: str) -> NodeReport | None:
+        """What the node says of itself; None when it does not answer."""
+        url = f"http://{self.hosts[node].address}:{AGENT_PORT}/v1/status"
+        try:
+            answer = httpx.get(url, timeout=2.0, trust_env=False)
+        except httpx.TransportError:
+            return None
+        return codec.from_json(answer.content, NodeReport) if answer.is_success else None
+
+    def reports(self) -> dict[str, NodeReport | None]:
+        with ThreadPoolExecutor(16) as pool:
+            return dict(zip(self.nodes, pool.map(self.report, self.nodes), strict=True))
+
+    # the control plane
+
+    @cached_property
+    def environment(self) -> dict[str, str]:
+        """Variables of `.lab/NAME/env`, on top of this process's."""
+        done = subprocess.run(
+            ["sh", "-c", '. "$1" && exec env -0', "sh", str(self.directory / "env")],
+            capture_output=True, check=True, cwd=CHECKOUT,
+        )  # fmt: skip
+        pairs = (pair.partition("=") for pair in done.stdout.decode().split("\0") if pair)
+        return {name: value for name, _, value in pairs}
+
+    def api(self, token: str | None = None) -> Api:
+        """The operators' API, with the lab's admin token unless another is given."""
+        variables = self.environment
+        ca = Path(variables["ANYCASTLE_CA"])
+        token = token or variables["ANYCASTLE_TOKEN"]
+        return Api(Access(variables["ANYCASTLE_URL"], token, CHECKOUT / ca))
+
+    def status(self) -> Status:
+        with self.api() as api:
+            return api.get(Status, "status")
+
+    def client_views(self) -> tuple[ClientView, ...]:
+        with self.api() as api:
+            return api.get(tuple[ClientView, ...], "clients")
+
+    def node_views(self) -> tuple[NodeView, ...]:
+        with self.api() as api:
+            return api.get(tuple[NodeView, ...], "nodes")
+
+    def cli(
+        self, *arguments: str, given: str | bytes | None = None, **variables: str
+    ) -> subprocess.CompletedProcess[bytes]:
+        """`anycastle ARGUMENTS` as an operator with a sourced environment runs it."""
+        return subprocess.run(
+            [sys.executable, "-m", "anycastle.cli", *arguments],
+            input=given.encode() if isinstance(given, str) else given,
+            capture_output=True, timeout=60, check=False, cwd=CHECKOUT,
+            env=self.environment | variables,
+        )  # fmt: skip
+
+    def cli_json(self, *arguments: str) -> Any:
+        done = self.cli(*arguments, "--json")
+        assert done.returncode == 0, done.stderr.decode()
+        return json.loads(done.stdout)
+
+    # the stack
+
+    def pulumi(
+        self, *arguments: str, stack_file: Path | None = None, timeout: float = 300.0,
+        environment: Mapping[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[str]:  # fmt: skip
+        """`pulumi ARGUMENTS` on the lab's stack, not interactive, without colour."""
+        file = stack_file or (self.stack_file if self.stack_file.exists() else None)
+        config = ["--config-file", str(file)] if file else []
+        return subprocess.run(
+            ["pulumi", "--non-interactive", "--color", "never", *arguments, *config],
+            capture_output=True, text=True, timeout=timeout, check=False, cwd=CHECKOUT,
+            env=self.environment | dict(environment or {}),
+        )  # fmt: skip
+
+    # states to wait for
+
+    def unhealthy(self) -> list[str]:
+        """Nodes that are not UP and announcing, with their reasons."""
+        complaints = []
+        for name, report in self.reports().items():
+            if report is None:
+                complaints.append(f"{name} does not answer")
+            elif report.state != "UP" or not report.announcing:
+                complaints.append(f"{name} is {report.state} ({report.reason})")
+        for dc in self.deployment.datacentres:
+            missing = {node.name for node in dc.nodes} - self.announcers(dc.name)
+            complaints += [f"{dc.edges[0].name} has no route to {name}" for name in missing]
+        return complaints
+
+    def strangers(self) -> list[str]:
+        """Clients that no node of their own site's datacentre serves."""
+        owners = {view.name: view.owner for view in self.client_views()}
+        complaints = []
+        for client in self.clients:
+            near = {node.name for node in self.home(client).nodes}
+            if owners.get(client) not in near:
+                complaints.append(f"{client} is served by {owners.get(client)}")
+        return complaints
+
+    def nudge(self) -> None:
+        """One packet out of every client: silent ones notice a lost session only by that."""
+        target = self.service(self.deployment.datacentres[0].name).v4
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(lambda name: self._knock(name, target), self.clients))
+
+    def _knock(self, client: str, target: str) -> None:
+        command = ["ip", "netns", "exec", self.netns(client), "ping", "-c1", "-W1", target]
+        subprocess.run(command, capture_output=True, check=False)
+
+    def settle(self, timeout: float = 120.0) -> None:
+        """Wait until every node is UP and announcing and every client is at home."""
+        wait_for("all nodes UP and announcing", lambda: not self.unhealthy() or 0, timeout)
+
+        def at_home() -> bool:
+            if not self.strangers():
+                return True
+            self.nudge()
+            return False
+
+        wait_for("all clients served by their own datacentre", at_home, timeout, every=0.5)
+
+
+def up(name: str, stack: Mapping[str, Any] | None = None) -> Lab:
+    """Stand a lab up by `make lab`'s own tool. stack: its stack file, when not the default.
+
+    Raises CommandFailed with the end of what the tool said.
+    """
+    directory = CHECKOUT / ".lab" / name
+    if stack is not None:
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "stack.yaml").write_text(yaml.safe_dump(dict(stack), sort_keys=False))
+    _tool("up", name)
+    return Lab(name)
+
+
+def down(name: str) -> None:
+    """Destroy it, whatever is left of it. Raises CommandFailed."""
+    _tool("down", name)
+
+
+def default_stack() -> dict[str, Any]:
+    """The lab's stack file as plain values, to edit."""
+    loaded: dict[str, Any] = yaml.safe_load((CHECKOUT / "stacks/Pulumi.lab.yaml").read_text())
+    return loaded
+
+
+def network_of(text: str) -> Any:
+    return ip_network(text)
+
+
+def _tool(action: str, name: str) -> None:
+    done = subprocess.run(
+        [str(CHECKOUT / "tools" / "lab"), action], cwd=CHECKOUT, env=os.environ | {"LAB": name},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=900, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise CommandFailed(f"tools/lab {action} (LAB={name}):\n{done.stdout[-6000:]}")
