@@ -54,7 +54,7 @@ def read() -> Clock:
     return Clock(not timex.status & _STA_UNSYNC, timex.offset * unit, timex.esterror * 1e-6)
 
 
-def probe(around: Surroundings) -> Probe:
+def probe(_around: Surroundings) -> Probe:
     return Probe("clock", Severity.SOFT, immediate(lambda: complaint(read())), period=5.0)
 
 

@@ -6,7 +6,7 @@ from anycastle.agent.health.probe import Probe, Severity, Surroundings, immediat
 from anycastle.agent.health.probes import clock
 
 
-def probe(around: Surroundings) -> Probe:
+def probe(_around: Surroundings) -> Probe:
     return Probe("clock-sync", Severity.NOTE, immediate(lambda: complaint(clock.read())), 60.0)
 
 
