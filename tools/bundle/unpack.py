@@ -14,9 +14,10 @@ from pathlib import Path
 
 
 def unpack(wheels: list[Path], environment: Path) -> None:
-    from installer import install
-    from installer.destinations import SchemeDictionaryDestination
-    from installer.sources import WheelFile
+    """`installer` must be importable: main() puts its wheel on the path."""
+    from installer import install  # noqa: PLC0415
+    from installer.destinations import SchemeDictionaryDestination  # noqa: PLC0415
+    from installer.sources import WheelFile  # noqa: PLC0415
 
     scheme = sysconfig.get_paths("venv", {"base": str(environment), "platbase": str(environment)})
     destination = SchemeDictionaryDestination(

@@ -44,6 +44,11 @@ def plugin_folder() -> Path:
     return home() / "plugins" / f"resource-command-v{command_version(LOCK.read_text())}"
 
 
+def stands_in() -> bool:
+    """Whether it is the stand-in that set-up installed."""
+    return (plugin_folder() / "tools").is_dir()
+
+
 def make_home(shell: Shell) -> None:
     command = pulumi_cli.cli()
     if command is None:

@@ -1,0 +1,1 @@
+"""A lab's stack: what surrounds `pulumi up` and `pulumi destroy` so that one command is enough."""
