@@ -11,6 +11,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -84,16 +85,16 @@ class Deployment:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    cluster = Postgres(tmp_path_factory.mktemp("postgres"))
-    for parent in list(cluster.directory.parents)[:3]:
-        parent.chmod(0o755)
-    cluster.create()
-    cluster.start()
-    try:
-        yield cluster
-    finally:
-        cluster.stop("immediate")
+def cluster() -> Iterator[Postgres]:
+    # Not below pytest's own folder: only root may enter that one, and Postgres is not root.
+    with tempfile.TemporaryDirectory(prefix="acpg-", dir="/tmp") as directory:
+        cluster = Postgres(Path(directory))
+        cluster.create()
+        cluster.start()
+        try:
+            yield cluster
+        finally:
+            cluster.stop("immediate")
 
 
 @pytest.fixture(scope="module")
