@@ -18,7 +18,7 @@ from anycastle.agent.wireguard.edge import EnsureDevice, PutPeer, RemovePeer
 from anycastle.agent.wireguard.fake import FakeWireGuard
 from anycastle.model.client import Client, Credential
 from anycastle.model.feed import Change
-from tests.samples.node import NOW, SERVICE_KEY, client, clients, key, node_spec
+from tests.support.node import NOW, SERVICE_KEY, client, clients, key, node_spec
 
 
 def wanted(*them: Client, uplinks: int = 1) -> Desired:

@@ -12,7 +12,7 @@ from anycastle.agent.netlink.edge import DeviceAddress, RouteKind
 from anycastle.agent.wireguard.edge import PeerConfig, clamp
 from anycastle.model.client import Credential
 from anycastle.model.codec import Key
-from tests.samples.node import ANYCAST4, ANYCAST6, NOW, SERVICE_KEY, client, clients, key, node_spec
+from tests.support.node import ANYCAST4, ANYCAST6, NOW, SERVICE_KEY, client, clients, key, node_spec
 
 
 def test_device_and_its_settings_come_from_the_spec() -> None:

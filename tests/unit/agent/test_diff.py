@@ -28,7 +28,7 @@ from anycastle.agent.wireguard.edge import SetDevice
 from anycastle.agent.wireguard.fake import FakeWireGuard
 from anycastle.model.client import Client, Credential
 from anycastle.model.feed import Change
-from tests.samples.node import NOW, SERVICE_KEY, client, clients, key, node_spec
+from tests.support.node import NOW, SERVICE_KEY, client, clients, key, node_spec
 
 FRESH_NODE = """\
     sysctl net.ipv4.ip_forward = 1

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from anycastle.agent.wireguard.edge import clamp, in_order, some_key
 from anycastle.model.codec import Key
-from tests.samples.node import key
+from tests.support.node import key
 
 
 def test_clamping_is_that_of_rfc_7748() -> None:

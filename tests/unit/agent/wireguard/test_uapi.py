@@ -23,7 +23,7 @@ from anycastle.agent.wireguard.edge import (
 )
 from anycastle.model.addresses import Endpoint, Network
 from anycastle.model.codec import Key
-from tests.samples.node import SERVICE_KEY, key
+from tests.support.node import SERVICE_KEY, key
 
 ANSWER = f"""\
 private_key={clamp(SERVICE_KEY).hex()}

@@ -26,7 +26,7 @@ from anycastle.agent.wireguard.edge import (
 )
 from anycastle.model.addresses import Endpoint, Network, nth
 from anycastle.model.codec import Key
-from tests.samples.node import SERVICE_KEY, key
+from tests.support.node import SERVICE_KEY, key
 
 NAME = b"\x08\x00\x02\x00wg0\x00"
 
