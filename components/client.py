@@ -39,6 +39,7 @@ class Client(pulumi.ComponentResource):
             parent=self,
             delete=f"systemctl disable -q --now wg-quick@{TUNNEL_DEVICE}",
             secret=True,
+            depends_on=args.host.ready,
         )
         self.register_outputs({"addresses": enrolment.addresses})
 

@@ -53,10 +53,10 @@ def options(
     secret: bool = False,
     depends_on: Sequence[pulumi.Resource] = (),
 ) -> pulumi.ResourceOptions:
-    """Options of a resource that lives on `host`."""
+    """Options of a resource that lives on `host`. What needs its links adds `host.ready`."""
     return pulumi.ResourceOptions(
         parent=parent,
-        depends_on=[*host.ready, *depends_on],
+        depends_on=[host.resource, *depends_on],
         deleted_with=host.resource,
         additional_secret_outputs=["stdin", "stdout", "stderr"] if secret else None,
     )

@@ -92,7 +92,7 @@ class ControlPlane(pulumi.ComponentResource):
             },
             parent=self,
             delete="systemctl disable -q --now anycastle-control",
-            depends_on=needs,
+            depends_on=[*args.host.ready, *needs],
         )
 
     def _operator(self, args: ControlPlaneArgs) -> remote.Command:

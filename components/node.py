@@ -106,7 +106,7 @@ class Node(pulumi.ComponentResource):
             },
             parent=self,
             delete="systemctl disable -q --now anycastle-agent",
-            depends_on=needs,
+            depends_on=[*self.host.ready, *needs],
         )
 
 
