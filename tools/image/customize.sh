@@ -10,6 +10,10 @@ run() { chroot "$root" "$@"; }
 run systemctl disable --quiet bird frr nftables postgresql ssh.socket
 run systemctl enable --quiet ssh
 
+# inotify instances are scarce (128 for all of root's processes on the machine, and a lab must not change
+# that): without D-Bus and the password agents' path units a host needs three instead of six.
+run systemctl mask --quiet systemd-ask-password-console.path systemd-ask-password-wall.path
+
 # Masked: work of the machine's own kernel, devices and disks, or of a machine with a console.
 run systemctl mask --quiet \
     systemd-networkd systemd-networkd-wait-online systemd-resolved systemd-timesyncd \
