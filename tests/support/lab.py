@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -245,17 +245,34 @@ class Lab:
     # the stack
 
     def pulumi(
-        self, *arguments: str, stack_file: Path | None = None, timeout: float = 300.0,
-        environment: Mapping[str, str] | None = None,
+        self, *arguments: str, stack_file: Path | None = None, timeout: float = 300.0
     ) -> subprocess.CompletedProcess[str]:  # fmt: skip
         """`pulumi ARGUMENTS` on the lab's stack, not interactive, without colour."""
-        file = stack_file or (self.stack_file if self.stack_file.exists() else None)
-        config = ["--config-file", str(file)] if file else []
+        config = ["--config-file", str(stack_file)] if stack_file else []
+        variables = self.environment
         return subprocess.run(
-            ["pulumi", "--non-interactive", "--color", "never", *arguments, *config],
+            [shutil.which("pulumi", path=variables["PATH"]) or "pulumi", "--non-interactive",
+             "--color", "never", *arguments, *config],
             capture_output=True, text=True, timeout=timeout, check=False, cwd=CHECKOUT,
-            env=self.environment | dict(environment or {}),
+            stdin=subprocess.DEVNULL, env=variables,
         )  # fmt: skip
+
+    def up_again(self) -> None:
+        """`make lab` on the lab as it stands: what its stack file says now."""
+        _tool("up", self.name)
+        self.forget()
+
+    def stack(self) -> dict[str, Any]:
+        """Its stack file as plain values, to edit. Only of a lab that has one of its own."""
+        assert self.stack_file.exists(), (
+            f"lab {self.name!r} is configured by stacks/Pulumi.lab.yaml, which tests leave alone; "
+            "stand up another one (LAB=dev make lab) and reuse that"
+        )
+        loaded: dict[str, Any] = yaml.safe_load(self.stack_file.read_text())
+        return loaded
+
+    def write_stack(self, stack: Mapping[str, Any]) -> None:
+        self.stack_file.write_text(yaml.safe_dump(dict(stack), sort_keys=False))
 
     # states to wait for
 
@@ -327,10 +344,6 @@ def default_stack() -> dict[str, Any]:
     """The lab's stack file as plain values, to edit."""
     loaded: dict[str, Any] = yaml.safe_load((CHECKOUT / "stacks/Pulumi.lab.yaml").read_text())
     return loaded
-
-
-def network_of(text: str) -> Any:
-    return ip_network(text)
 
 
 def _tool(action: str, name: str) -> None:
