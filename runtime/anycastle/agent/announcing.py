@@ -11,6 +11,7 @@ from typing import Protocol
 import msgspec
 import structlog
 
+from anycastle.agent.events import Emitter
 from anycastle.agent.health import dampening
 from anycastle.agent.health.machine import Action, Input, Machine, step
 from anycastle.agent.health.probe import Severity
@@ -19,9 +20,6 @@ from anycastle.model.deployment import Health
 from anycastle.model.status import NodeState
 
 log = structlog.get_logger()
-
-Emit = Callable[..., None]
-"""emit(kind, message, **data): an event for people and the control plane."""
 
 EVENTS = {
     Action.ANNOUNCE: "node.announced",
@@ -33,7 +31,7 @@ EVENTS = {
 class AnycastSession(Protocol):
     """The part of the BGP speaker that matters here."""
 
-    def announce_anycast(self, demoted: bool) -> None: ...
+    def announce_anycast(self, *, demoted: bool) -> None: ...
 
     def withdraw_anycast(self) -> None: ...
 
@@ -50,7 +48,7 @@ class Announcing:
         self,
         health: Health,
         session: AnycastSession,
-        emit: Emit,
+        emit: Emitter,
         file: Path,
         now: Callable[[], float],
     ) -> None:

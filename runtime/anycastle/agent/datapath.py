@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -44,15 +45,17 @@ class DataPath:
         """`kernel` or `userspace`; "unknown" before the first call has succeeded."""
         return self._edges[0].kind if self._edges else "unknown"
 
-    async def reconcile(self, desired: Desired, *, keep_peers: bool) -> ApplyResult:
-        """Make the kernel hold `desired`. keep_peers: leave the peers as they are found."""
-        return await self._call(_reconcile, desired, keep_peers)
+    async def reconcile(self, want: Callable[[], Desired], *, keep_peers: bool) -> ApplyResult:
+        """Make the kernel hold what `want` returns; with many clients that takes a while,
+        so it is asked in the worker. keep_peers: leave the peers as they are found."""
+        return await self._call(_reconcile, want, keep_peers)
 
     async def change(self, operations: Sequence[DeviceOperation]) -> ApplyResult:
         """Carry out a change of some peers."""
         return await self._call(_change, operations)
 
-    async def sample(self) -> list[PeerSample]:
+    async def sample(self) -> tuple[list[PeerSample], float]:
+        """Activity of every peer, and the seconds that looking took."""
         return await self._call(_sample)
 
     async def reset(self, peers: Sequence[PeerConfig]) -> None:
@@ -75,8 +78,9 @@ class DataPath:
         return work(self._edges, *arguments)
 
 
-def _reconcile(edges: Edges, desired: Desired, keep_peers: bool) -> ApplyResult:  # noqa: FBT001
+def _reconcile(edges: Edges, want: Callable[[], Desired], keep_peers: bool) -> ApplyResult:
     wireguard, network = edges
+    desired = want()
     if keep_peers:
         device = wireguard.read()
         desired = msgspec.structs.replace(desired, peers=device.peers if device else {})
@@ -87,8 +91,9 @@ def _change(edges: Edges, operations: Sequence[DeviceOperation]) -> ApplyResult:
     return applying.apply(operations, *edges)
 
 
-def _sample(edges: Edges) -> list[PeerSample]:
-    return edges[0].sample()
+def _sample(edges: Edges) -> tuple[list[PeerSample], float]:
+    started = time.monotonic()
+    return edges[0].sample(), time.monotonic() - started
 
 
 def _reset(edges: Edges, peers: Sequence[PeerConfig]) -> None:

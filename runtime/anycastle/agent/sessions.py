@@ -170,17 +170,12 @@ class Sessions:
         self._seen.clear()
         return outcome
 
-    def resets_due(self, now: float) -> list[Key]:
-        """Peers whose grace is over: reset each of them now. Each is returned once."""
+    def resets_due(self, now: float) -> list[Client]:
+        """Clients whose grace is over: reset their peers now. Each is returned once."""
         due = [client_id for client_id, at in self._resets.items() if at <= now]
         for client_id in due:
             del self._resets[client_id]
-        clients = [self._clients[client_id] for client_id in due if client_id in self._clients]
-        return [c.public_key for client in clients for c in client.credentials]
-
-    def next_reset(self) -> float | None:
-        """When the next grace is over."""
-        return min(self._resets.values(), default=None)
+        return [self._clients[client_id] for client_id in due if client_id in self._clients]
 
     def _judge(self, client: Client, sample: PeerSample, now: float, outcome: Outcome) -> None:
         seen = self._seen.setdefault(sample.public_key, _Seen())

@@ -88,7 +88,7 @@ def _complaint(task: asyncio.Task[str]) -> str:
     if task.cancelled():
         return "the check was cancelled"
     if (error := task.exception()) is not None:
-        return f"the check failed: {error or type(error).__name__}"
+        return f"the check failed: {str(error) or type(error).__name__}"
     return task.result()
 
 

@@ -10,8 +10,12 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv6Address
 
 from anycastle.agent.health.probe import Probe, Severity, Surroundings
+from anycastle.model.addresses import Address
 
-ANYWHERE = {4: IPv4Address("203.0.113.255"), 6: IPv6Address("2001:db8:ffff:ffff::1")}
+ANYWHERE: dict[int, Address] = {
+    4: IPv4Address("203.0.113.255"),
+    6: IPv6Address("2001:db8:ffff:ffff::1"),
+}
 """Destinations of documentation networks (RFC 5737, RFC 3849) that no node holds."""
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from anycastle.agent.health.probe import Probe, Severity, Surroundings, immediate
 
-PATIENCE = 4.0
+PATIENCE = 5.0
 """Seconds: an apply of many peers may hold up a sample."""
 
 

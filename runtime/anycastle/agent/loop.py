@@ -1,0 +1,263 @@
+"""The one loop that owns the node's state.
+
+Everything that happens comes as a notice through the inbox and is handled here, one at a
+time, at once: handlers change the state, tell the BGP speaker, and start work; they never
+wait. What takes time (kernel, routing daemon, probes) is done by the jobs of `work`, whose
+results come back as notices. A periodic reconcile heals whatever an event missed.
+
+Order of a start: state from disk, data path, daemon, BGP sessions, probes, announcement.
+Order of a stop: demote, withdraw, end; the data path stays as it is.
+
+A handler or a job that fails unexpectedly ends the agent: its BGP session dies with it,
+which withdraws the node, and systemd starts it again with a clean mind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine
+
+import structlog
+
+from anycastle.agent import settings as settings_files
+from anycastle.agent import systemd
+from anycastle.agent.diff import change_operations
+from anycastle.agent.health import machine as states
+from anycastle.agent.health.probes import device
+from anycastle.agent.inbox import (
+    Applied,
+    FeedChanged,
+    FrameCame,
+    Inbox,
+    LinkChanged,
+    Notice,
+    OthersChanged,
+    ReloadAsked,
+    RoundEnded,
+    RouteLearned,
+    RoutingLoaded,
+    RoutingSeen,
+    Sampled,
+    StopAsked,
+    TimePassed,
+)
+from anycastle.agent.links import flags
+from anycastle.agent.sessions import Outcome
+from anycastle.agent.settings import SettingsError
+from anycastle.agent.state import State
+from anycastle.agent.work import Work
+from anycastle.model.feed import Change, Snapshot
+
+STUCK = 5.0
+"""Seconds without a handled notice after which the loop counts as dead."""
+
+log = structlog.get_logger()
+
+
+class Loop:
+    """Runs a node. The inbox is where everybody else leaves notices."""
+
+    def __init__(self, state: State, inbox: Inbox) -> None:
+        self.state = state
+        self._inbox = inbox
+        self._work = Work(state, inbox)
+        self._group = asyncio.TaskGroup()
+        self._may_speak = asyncio.Event()
+        self._stopping = False
+        self._done = False
+        self._links: tuple[object, ...] = ()
+        self._established: dict[str, bool] = {}
+        self._clients_complete = False
+
+    async def run(self) -> None:
+        """Until a StopAsked has been carried out."""
+        async with self._group:
+            tasks = [self._group.create_task(job.run()) for job in self._work.jobs]
+            tasks.append(self._group.create_task(self._speak()))
+            while not self._done:
+                notice, waited = await self._inbox.get()
+                self.state.metrics.lag.observe(waited)
+                self._handle(notice)
+                self.state.handled_at = time.monotonic()
+            for task in tasks:
+                task.cancel()
+        await self._work.close()
+
+    def stuck(self) -> str:
+        """Why the loop counts as dead, "" when it lives."""
+        age = time.monotonic() - self.state.handled_at
+        return f"the loop handled nothing for {age:.0f} s" if age > STUCK else ""
+
+    def _handle(self, notice: Notice) -> None:
+        match notice:
+            case FrameCame(frame=Snapshot() as snapshot):
+                self._take_snapshot(snapshot)
+            case FrameCame(frame=Change() as change):
+                self._take_change(change)
+            case FeedChanged():
+                self._feed_changed(notice)
+            case RouteLearned(prefix=prefix):
+                self._publish(self.state.sessions.learned(prefix, time.time()))
+            case LinkChanged():
+                self._link_changed()
+            case Applied():
+                self._applied(notice)
+            case Sampled():
+                self._sampled(notice)
+            case RoundEnded(results=results):
+                self.state.announcing.results = results
+                systemd.notify("WATCHDOG=1")
+                self._step(round_ended=True)
+            case RoutingLoaded(problem=problem):
+                self._routing_loaded(problem)
+            case RoutingSeen(state=seen):
+                self.state.around.routing = seen
+                self.state.around.routing_at = time.monotonic()
+                if not seen.running and self.state.configured:
+                    self._work.converge.poke()
+            case ReloadAsked():
+                self._reload()
+            case StopAsked(reason=reason):
+                self._stop(reason)
+            case OthersChanged() | TimePassed():
+                self._step()
+
+    # feed ------------------------------------------------------------------
+
+    def _take_snapshot(self, snapshot: Snapshot) -> None:
+        self.state.cache.put(snapshot)
+        self._publish(self.state.sessions.replace_all(snapshot.clients, time.time()))
+        self._work.converge.poke()
+
+    def _take_change(self, change: Change) -> None:
+        operations = change_operations(self.state.cache.clients, change, time.time())
+        self.state.cache.put(change)
+        self._publish(self.state.sessions.remove(change.remove, time.time()))
+        self._publish(self.state.sessions.enrol(change.put, time.time()))
+        self._start(self._work.change(operations, change.revision))
+
+    def _feed_changed(self, notice: FeedChanged) -> None:
+        was, self.state.feed = self.state.feed, notice.state
+        if was.connected == notice.state.connected:
+            return
+        kind = "feed.connected" if notice.state.connected else "feed.disconnected"
+        message = f"{notice.state.url}: {notice.state.detail or 'connected'}"
+        self.state.emit(kind, message, revision=notice.state.revision)
+
+    # sessions --------------------------------------------------------------
+
+    def _sampled(self, notice: Sampled) -> None:
+        around = self.state.around
+        around.samples, around.sampled_at = notice.samples, time.monotonic()
+        self.state.metrics.sample_seconds.set(notice.seconds)
+        self._publish(self.state.sessions.sampled(notice.samples, time.time()))
+        if self.state.has_snapshot and not self._clients_complete:
+            # The daemon may now forget what the previous agent announced and we did not.
+            self._clients_complete = True
+            self.state.edges.speaker.clients_complete()
+        if due := self.state.sessions.resets_due(time.time()):
+            self._start(self._work.reset(due))
+
+    def _publish(self, outcome: Outcome) -> None:
+        if outcome.withdraw:
+            self.state.edges.speaker.withdraw_clients(outcome.withdraw)
+        if outcome.announce:
+            self.state.edges.speaker.announce_clients(outcome.announce)
+        for event in outcome.events:
+            self.state.emit(event.kind, event.message, client=event.client, **event.data)
+        if outcome.events:
+            self._work.report.poke()
+
+    # health ----------------------------------------------------------------
+
+    def _step(self, *, round_ended: bool = False, fatal: str = "") -> None:
+        established = dict(self.state.edges.speaker.established)
+        if established != self._established:
+            self._established = self.state.around.sessions = established
+            self._work.look.poke()
+        changed = self.state.announcing.step(
+            self.state.unable(), round_ended=round_ended, fatal=fatal
+        )
+        if changed:
+            self._work.report.poke()
+            systemd.notify(f"STATUS={self.state.machine.state.value}")
+        if self._stopping and not self.state.machine.announcing:
+            self._done = True
+
+    def _link_changed(self) -> None:
+        spec = self.state.spec
+        names = (spec.wireguard.device, *(edge.device for edge in spec.edges))
+        links = tuple(flags(name) for name in names)
+        if links == self._links:
+            return
+        self._links = links
+        self._work.converge.poke()
+        self._work.look.poke()
+        if self.state.configured and (fatal := device.complaint(self.state.around)):
+            if links[0] is None:
+                self._publish(self.state.sessions.device_gone(time.time()))
+            self._step(fatal=f"device: {fatal}")
+
+    # data path and daemon --------------------------------------------------
+
+    def _applied(self, notice: Applied) -> None:
+        state, errors = self.state, notice.errors
+        if notice.result is not None:
+            state.metrics.applied(notice.kind, notice.result)
+        if errors:
+            if errors != state.around.apply_errors:
+                self.state.emit("apply.failed", errors[0], part=notice.kind, failures=len(errors))
+            state.around.apply_errors = errors
+            if notice.kind == "change":
+                self._work.converge.poke()
+            return
+        if notice.kind == "reconcile":
+            state.around.apply_errors = ()
+            state.configured = True
+        state.revision = notice.revision
+        self._work.report.poke()
+
+    def _routing_loaded(self, problem: str) -> None:
+        if problem and problem != self.state.routing_problem:
+            self.state.emit("apply.failed", problem, part="routing")
+            self.state.metrics.errors.labels("routing").inc()
+        self.state.routing_problem = problem
+        if not problem:
+            self._may_speak.set()
+            self._work.look.poke()
+
+    async def _speak(self) -> None:
+        await self._may_speak.wait()
+        await self.state.edges.speaker.run()
+
+    # reload and stop -------------------------------------------------------
+
+    def _reload(self) -> None:
+        state = self.state
+        try:
+            new = settings_files.load(state.directory)
+        except SettingsError as error:
+            self.state.emit("settings.refused", f"{error}; the old settings stay in use")
+            state.metrics.errors.labels("settings").inc()
+            return
+        if changed := settings_files.needs_restart(state.settings, new):
+            self._stop(f"restart, for the change of {', '.join(changed)}")
+            return
+        log.info("settings reloaded", peers=len(new.peers))
+        state.settings, state.around.spec = new, new.spec
+        state.announcing.rank = new.rank
+        state.announcing.adopt(new.spec.health)
+        self._work.converge.poke()
+
+    def _stop(self, reason: str) -> None:
+        log.info("stopping", reason=reason)
+        self._done |= self._stopping  # asked twice: at once
+        self._stopping = self.state.announcing.drain = True
+        self._step()
+        # A little later than the machine's own time, so that it is over then.
+        pause = states.DRAIN_WAIT + 0.01
+        asyncio.get_running_loop().call_later(pause, self._inbox.put, TimePassed())
+
+    def _start(self, work: Coroutine[object, object, None]) -> None:
+        self._group.create_task(work)
