@@ -96,10 +96,11 @@ class Session(asyncio.Protocol):
     def _pump(self) -> None:
         """Send one batch, then let others run."""
         self._pumping = False
-        if self.established and self._writable and self._transport:
-            if batch := self._routes.pull():
-                self._transport.write(b"".join(batch))
-                self.wake()
+        if not self.established or not self._writable or self._transport is None:
+            return
+        if batch := self._routes.pull():
+            self._transport.write(b"".join(batch))
+            self.wake()
 
     # What asyncio reports.
 
@@ -144,7 +145,7 @@ class Session(asyncio.Protocol):
         for action in actions:
             self._act(action)
 
-    def _act(self, action: Action) -> None:  # noqa: PLR0912 one line for each action
+    def _act(self, action: Action) -> None:
         match action:
             case events.Connect():
                 self._connecting = self._loop.create_task(self._connect())
@@ -187,7 +188,9 @@ class Session(asyncio.Protocol):
         try:
             await asyncio.wait_for(attempt, CONNECT_TIMEOUT)
         except OSError as error:  # TimeoutError is one, too
-            reason = f"no connection to {addresses.remote}:{addresses.port}: {error or 'time-out'}"
+            reason = (
+                f"no connection to {addresses.remote}:{addresses.port}: {str(error) or 'time-out'}"
+            )
             self._handle(events.ConnectFailed(reason))
 
     def _send(self, data: bytes) -> None:

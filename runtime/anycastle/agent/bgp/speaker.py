@@ -105,7 +105,7 @@ class Speaker:
         """All sessions that survived the agent's restart have been announced now."""
         self._client.complete()
 
-    def announce_anycast(self, *, demoted: bool) -> None:
+    def announce_anycast(self, demoted: bool) -> None:
         """Take part in the service; demoted: as the last choice."""
         self._anycast.announce(demoted=demoted)
 
@@ -240,7 +240,8 @@ class _AnycastSide:
                 asn=spec.asn,
                 identifier=_identifier(spec, 2),
                 hold_time=ANYCAST_HOLD_TIME,
-                capabilities=Capabilities(spec.asn, FAMILIES, route_refresh=True),
+                # Without a family it preserves nothing, but End-of-RIB is sent to us.
+                capabilities=Capabilities(spec.asn, FAMILIES, True, GracefulRestart(0)),
             ),
             Addresses(str(AGENT_ANYCAST), str(spec.loopbacks.v4), port),
             self,

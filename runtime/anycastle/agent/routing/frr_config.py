@@ -48,11 +48,10 @@ def frr_config(spec: NodeSpec, peers: Sequence[Peer]) -> str:
         "log syslog informational",
         "!",
         *_bfd(spec),
-        *_tunnel(both),
         *_bgp(spec, peers, both),
         *(line for family in both for line in _prefix_lists(family)),
         *(line for family in both for line in _route_maps(family)),
-        *(f"{_ip(family)} protocol bgp route-map TO-KERNEL-{family.version}" for family in both),
+        *(line for family in both for line in _zebra(family)),
         "!",
         "end",
     ]
@@ -61,13 +60,6 @@ def frr_config(spec: NodeSpec, peers: Sequence[Peer]) -> str:
 
 def _ip(family: Family) -> str:
     return "ip" if family.version == 4 else "ipv6"
-
-
-def _tunnel(both: Iterable[Family]) -> Iterator[str]:
-    """Without the WireGuard device its network leads nowhere."""
-    for family in both:
-        yield f"{_ip(family)} route {family.tunnel} reject 254"
-    yield "!"
 
 
 def _bfd(spec: NodeSpec) -> Iterator[str]:
@@ -201,10 +193,12 @@ def _route_maps(family: Family) -> Iterator[str]:
         if v == 4
         else f"set ipv6 next-hop global {family.fabric_address}"
     )
+    # Only fabric addresses have a neighbour entry on the inter-node device, no link-local ones.
+    prefer = ["set ipv6 next-hop prefer-global"] if v == 6 else []
     maps: dict[str, list[tuple[str, list[str]]]] = {
         "FROM-AGENT-CLIENT": [("permit", [clients])],
         "FROM-AGENT-ANYCAST": [("permit", [match]) for match in (aggregates, *beacons)],
-        "FROM-PEER": [("permit", [match]) for match in (clients, *beacons)],
+        "FROM-PEER": [("permit", [match, *prefer]) for match in (clients, *beacons)],
         "FROM-EDGE": [*_deny(family, "OWN", beacons), ("permit", [])],
         "TO-AGENT-CLIENT": [("permit", [clients])],
         "TO-AGENT-ANYCAST": [("permit", [match]) for match in beacons] or [("deny", [])],
@@ -215,9 +209,17 @@ def _route_maps(family: Family) -> Iterator[str]:
             ("permit", [clients]),
             ("permit", [source]),
         ],
+        "NEXT-HOP": [("permit", ["match source-protocol connected"])],
     }
     for name, entries in maps.items():
         yield from _route_map(f"{name}-{v}", entries)
+
+
+def _zebra(family: Family) -> Iterator[str]:
+    ip, v = _ip(family), family.version
+    yield f"{ip} protocol bgp route-map TO-KERNEL-{v}"
+    # Without it FRR takes an unreachable route of the kernel for a way to a next hop.
+    yield f"{ip} nht bgp route-map NEXT-HOP-{v}"
 
 
 def _match(family: Family, name: str) -> str:
