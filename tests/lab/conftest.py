@@ -1,8 +1,8 @@
 """One lab for the whole suite, of its own name, gone afterwards whatever happens.
 
-It differs from the default one in having eight clients per site. For the inner loop,
-reuse a standing lab: `LAB=dev make lab`, then `ANYCASTLE_TEST_LAB=dev pytest tests/lab`
-(tests that ask for eight clients per site need it set in .lab/dev/stack.yaml).
+Six guests a site join its two client hosts, so that there are eight clients a site. For
+the inner loop, reuse a standing lab: `LAB=dev make lab`, then
+`ANYCASTLE_TEST_LAB=dev pytest tests/lab`.
 """
 
 from __future__ import annotations
@@ -18,27 +18,31 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 import pytest
 
 from tests.support import lab as labs
+from tests.support.crowd import crowd
 from tests.support.lab import CHECKOUT, Lab
 
-CLIENTS_PER_SITE = 8
+GUESTS_PER_SITE = 6
 
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
-    """A settled lab."""
-    if reused := os.environ.get("ANYCASTLE_TEST_LAB"):
-        standing = Lab(reused)
+    """A settled lab with guests."""
+    with _standing() as standing, crowd(standing, GUESTS_PER_SITE) as guests:
+        standing.guests = guests
+        standing.forget()
         standing.settle()
         yield standing
+
+
+@contextmanager
+def _standing() -> Iterator[Lab]:
+    if reused := os.environ.get("ANYCASTLE_TEST_LAB"):
+        yield Lab(reused)
         return
     name = f"test-{os.getpid()}"
-    stack = labs.default_stack()
-    stack["config"]["anycastle:lab"]["clients_per_site"] = CLIENTS_PER_SITE
     with _terminable():
         try:
-            standing = labs.up(name, stack)
-            standing.settle()
-            yield standing
+            yield labs.up(name)
         finally:
             labs.down(name)
             shutil.rmtree(CHECKOUT / ".lab" / name, ignore_errors=True)

@@ -43,7 +43,7 @@ def test_everything_but_changes_goes_on(lab: Lab, dead: Dead) -> None:
         # A node dies and its clients find another.
         with dead(lab, "fra-2"):
             wait_for("fra-2 withdrawn", lambda: "fra-2" not in lab.announcers("fra"), 5)
-            for client in (c for c in lab.clients if lab.hosts[c].place == "site2"):
+            for client in lab.clients_of("site2"):
                 wait_for(
                     f"{client} reaches its service",
                     lambda client=client: reaches(lab, client, services[client]),  # type: ignore[misc]

@@ -20,7 +20,7 @@ INTERVAL = 0.01
 def by_node(lab: Lab) -> dict[str, str]:
     """One client per node that serves any."""
     owners = {view.name: view.owner for view in lab.client_views()}
-    return {owner: name for name, owner in owners.items() if owner and name in lab.hosts}
+    return {owner: name for name, owner in owners.items() if owner and name in lab.clients}
 
 
 def pings(lab: Lab, source: str, targets: tuple[str, ...], name: str) -> list[Ping]:
@@ -87,7 +87,7 @@ def test_every_client_reaches_every_other(lab: Lab) -> None:
 @pytest.mark.parametrize("direction", ["up", "down"])
 def test_tcp_carries_full_segments(lab: Lab, family: str, direction: str) -> None:
     """A path with too small an MTU and no ICMP lets pings pass and stalls TCP."""
-    client = next(c for c in lab.clients if lab.hosts[c].place == "site1")
+    client = "site1-c1"
     target = getattr(lab.service("fra"), family)
     lab.run("fra-svc", "iperf3", "--server", "--one-off", "--daemon", "--bind", target)
     command = ["iperf3", "--json", "--time", "3", "--client", target]

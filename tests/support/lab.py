@@ -31,11 +31,12 @@ from anycastle.model.addresses import link_ends, nth
 from anycastle.model.api import ClientView, NodeView, Status
 from anycastle.model.deployment import Datacentre, Deployment
 from anycastle.model.status import NodeReport
+from components.lab.settings import LabSettings
+from tests.support.crowd import Guest
 from tests.support.waiting import wait_for
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 AGENT_PORT = 9178
-SERVICE_OFFSET = 10
 
 
 class CommandFailed(AssertionError):
@@ -61,6 +62,7 @@ class Lab:
         self.directory = CHECKOUT / ".lab" / name
         self.stack_file = self.directory / "stack.yaml"
         self._sockets = self.directory / "ssh"
+        self.guests: dict[str, Guest] = {}
 
     # hosts
 
@@ -70,7 +72,7 @@ class Lab:
 
     def forget(self) -> None:
         """Read inventory, environment and stack file again (after `pulumi up`)."""
-        for name in ("hosts", "environment", "deployment", "addresses"):
+        for name in ("hosts", "environment", "_config", "addresses"):
             self.__dict__.pop(name, None)
 
     def of_kind(self, kind: str) -> list[Host]:
@@ -82,10 +84,25 @@ class Lab:
 
     @property
     def clients(self) -> list[str]:
-        return [host.name for host in self.of_kind("client")]
+        """Client hosts and guests (tests.support.crowd)."""
+        return [*(host.name for host in self.of_kind("client")), *self.guests]
 
-    def netns(self, host: str) -> str:
-        return self.hosts[host].netns
+    def clients_of(self, site: str) -> list[str]:
+        return [name for name in self.clients if self.site(name) == site]
+
+    def site(self, client: str) -> str:
+        return self.guests[client].site if client in self.guests else self.hosts[client].place or ""
+
+    def netns(self, name: str) -> str:
+        """Of a host or guest."""
+        return self.guests[name].netns if name in self.guests else self.hosts[name].netns
+
+    def wg_of(self, client: str, *arguments: str) -> str:
+        """`wg VERB DEVICE …` on a client: (`show`, `endpoints`), (`set`, `listen-port`, "1")."""
+        verb, *rest = arguments
+        if client in self.guests:
+            return self.inside(client, "wg", verb, self.guests[client].device, *rest)
+        return self.run(client, "wg", verb, "wg0", *rest)
 
     def run(
         self, host: str, *command: str, check: bool = True, timeout: float = 30.0, given: str = ""
@@ -141,10 +158,18 @@ class Lab:
     # the deployment
 
     @cached_property
-    def deployment(self) -> Deployment:
+    def _config(self) -> dict[str, Any]:
         path = self.stack_file if self.stack_file.exists() else CHECKOUT / "stacks/Pulumi.lab.yaml"
-        config = yaml.safe_load(path.read_text())["config"]
-        return codec.from_plain(config["anycastle:deployment"], Deployment)
+        config: dict[str, Any] = yaml.safe_load(path.read_text())["config"]
+        return config
+
+    @property
+    def deployment(self) -> Deployment:
+        return codec.from_plain(self._config["anycastle:deployment"], Deployment)
+
+    @property
+    def settings(self) -> LabSettings:
+        return codec.from_plain(self._config["anycastle:lab"], LabSettings)
 
     def datacentre_of(self, node: str) -> Datacentre:
         return next(
@@ -153,13 +178,13 @@ class Lab:
 
     def home(self, client: str) -> Datacentre:
         """The datacentre that a client goes to as long as it is healthy (docs/lab.md)."""
-        return self.deployment.datacentres[0 if self.hosts[client].place == "site1" else 1]
+        return self.deployment.datacentres[0 if self.site(client) == "site1" else 1]
 
     def service(self, datacentre: str) -> Addresses:
         """Of the service host inside a datacentre."""
         found = next(dc for dc in self.deployment.datacentres if dc.name == datacentre)
-        v4, v6 = (str(nth(network, SERVICE_OFFSET)) for network in found.services)
-        return Addresses(v4, v6)
+        v4, v6 = found.services
+        return Addresses(str(nth(v4, 10)), str(nth(v6, 0x10)))
 
     @cached_property
     def addresses(self) -> dict[str, Addresses]:
