@@ -91,10 +91,23 @@ def last_lines(layout: Layout, host: str) -> str:
     journal = _journal(layout, host)
     if journal:
         return f"its journal ends with:\n{journal}"
+    console = ""
     with suppress(OSError):
-        lines = layout.console(host).read_text(errors="replace").splitlines()
-        return "its console ends with:\n" + "\n".join(lines[-LAST_LINES:])
-    return "it has left neither a journal nor console output"
+        console = layout.console(host).read_text(errors="replace")
+    if not console:
+        return "it has left neither a journal nor console output"
+    lines = [line for line in console.splitlines() if line.strip()]
+    return "\n".join([_hint(console), "its console ends with:", *lines[-LAST_LINES:]]).lstrip()
+
+
+def _hint(console: str) -> str:
+    """What an answer of the kernel means for somebody who did not write systemd."""
+    if "inotify" in console and "Too many open files" in console:
+        return (
+            "the machine's fs.inotify.max_user_instances is used up (a host takes three): "
+            "take another lab down, or raise it"
+        )
+    return ""
 
 
 def _journal(layout: Layout, host: str) -> str:

@@ -200,13 +200,14 @@ def _check_networks(lab: LabSettings) -> Iterator[ModelError]:
 def _check_sizes(lab: LabSettings, deployment: Deployment) -> Iterator[ModelError]:
     """One octet numbers the hosts on the management bridge: see `topology.Numbers`."""
     most = CLIENTS_MAX // max(1, len(lab.sites))
-    if lab.clients_per_site < 0:
-        yield ModelError("clients_per_site", f"{lab.clients_per_site} is negative")
+    if not 0 <= lab.clients_per_site <= most:
+        reason = f"{lab.clients_per_site} is not possible; a lab has room for 0 to {most} a site"
+        yield ModelError("clients_per_site", reason)
     for i, site in enumerate(lab.sites):
         clients = lab.clients_of(site)
-        if clients > most:
-            path = "clients_per_site" if site.clients is None else f"sites[{i}].clients"
-            yield ModelError(path, f"{clients} is too many; a lab has room for {most} a site")
+        if site.clients is not None and not 0 <= clients <= most:
+            reason = f"{clients} is not possible; a lab has room for 0 to {most} a site"
+            yield ModelError(f"sites[{i}].clients", reason)
         elif clients + 11 >= site.lan.v4.num_addresses:
             yield ModelError(f"sites[{i}].lan", f"{site.lan.v4} has no room for {clients} clients")
     lab_dcs = [dc for dc in deployment.datacentres if dc.kind is Kind.LAB]

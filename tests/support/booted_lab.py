@@ -1,0 +1,70 @@
+"""A part of the lab's world, booted through the edges, without Pulumi."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from components.lab import cgroup, disk, edge_peers, hosts, links, network, provider
+from components.lab.layout import Layout
+from components.lab.routers import edge_peer
+from components.lab.routing import node_neighbour
+from components.lab.settings import LabSettings
+from components.lab.topology import plan
+from components.lab.world import World
+from tests.samples.lab_deployment import DEPLOYMENT
+
+
+class BootedLab:
+    """Some hosts of the plan, and the links between them."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.plan: World = plan(DEPLOYMENT, LabSettings())
+        self.index = network.create(layout)
+        self._booted: set[str] = set()
+
+    def boot(self, *names: str) -> None:
+        """Boot hosts of the plan, and make the links that have both ends now."""
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(self._boot_one, names))
+        self._booted |= set(names)
+        for link in self.plan.links:
+            ends = {port.host for port in link.ends}
+            if ends <= self._booted and ends & set(names):
+                links.create(self.layout, link)
+
+    def _boot_one(self, name: str) -> None:
+        state = provider.create_disk({"lab": self.layout.lab, "host": name})
+        hosts.create(
+            self.layout,
+            hosts.HostRecord(
+                host=self.plan.host(name),
+                index=self.index,
+                incarnation=state["incarnation"],
+                authorized_key=_public_key(),
+            ),
+        )
+
+    def run(self, host: str, command: str, text: str = "") -> str:
+        """A shell command on a host. Raises DiskError when it fails."""
+        leader = cgroup.leader(cgroup.group(self.layout.lab, host))
+        assert leader is not None, f"{host} does not run"
+        return disk.run_inside(leader, ["sh", "-c", command], text)
+
+    def expect_node(self, node: str) -> None:
+        """Give the node's edge router its sessions with it."""
+        for datacentre in DEPLOYMENT.datacentres:
+            for member in datacentre.nodes:
+                if member.name == node:
+                    edge = datacentre.edges[0]
+                    neighbour = node_neighbour(DEPLOYMENT, edge, member)
+                    block = edge_peer.block(datacentre.routing, edge.asn, neighbour)
+                    edge_peers.put(self.layout, edge.name, node, block)
+
+
+def _public_key() -> str:
+    key = Ed25519PrivateKey.generate().public_key()
+    return key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
