@@ -59,6 +59,7 @@ class Lab:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.checkout = CHECKOUT
         self.directory = CHECKOUT / ".lab" / name
         self.stack_file = self.directory / "stack.yaml"
         self._sockets = self.directory / "ssh"
@@ -108,16 +109,23 @@ class Lab:
         self, host: str, *command: str, check: bool = True, timeout: float = 30.0, given: str = ""
     ) -> str:
         """stdout of a command in a host. Raises CommandFailed, subprocess.TimeoutExpired."""
-        arguments = ssh_command(
-            self.directory, self.hosts[host], ["-T", *self._kept(host)], shlex.join(command)
-        )
         done = subprocess.run(
-            arguments, input=given, capture_output=True, text=True, timeout=timeout, check=False
+            self.command(host, *command),
+            input=given,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
         )
         if check and done.returncode:
             text = f"{host}: {shlex.join(command)}: exit code {done.returncode}"
             raise CommandFailed(f"{text}\n{done.stdout}{done.stderr}")
         return done.stdout
+
+    def command(self, host: str, *command: str) -> list[str]:
+        """The ssh command that runs it in a host."""
+        options = ["-T", *self._kept(host)]
+        return ssh_command(self.directory, self.hosts[host], options, shlex.join(command))
 
     def script(self, host: str, text: str, check: bool = True, timeout: float = 60.0) -> str:
         """stdout of shell lines in a host; the first that fails ends them."""
@@ -175,6 +183,11 @@ class Lab:
         return next(
             dc for dc in self.deployment.datacentres if any(n.name == node for n in dc.nodes)
         )
+
+    def routing_of(self, node: str) -> str:
+        """`bird` or `frr`."""
+        dc = self.datacentre_of(node)
+        return next(n.routing or dc.routing for n in dc.nodes if n.name == node).value
 
     def home(self, client: str) -> Datacentre:
         """The datacentre that a client goes to as long as it is healthy (docs/lab.md)."""
