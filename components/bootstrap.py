@@ -48,7 +48,7 @@ class Runtime(pulumi.ComponentResource):
             "install",
             {"ARCHIVE": archive, "VERSION": args.bundle.version},
             parent=self,
-            delete=f"rm -rf /opt/anycastle {BUNDLE_DIRECTORY}",
+            delete=f"rm -rf /opt/anycastle {archive}",
             depends_on=[copy],
         )
         self.register_outputs({"version": self.version})
@@ -65,9 +65,6 @@ class Runtime(pulumi.ComponentResource):
         )
 
 
-BUNDLE_DIRECTORY = "/var/cache/anycastle"
-
-
 def remote_archive(bundle: Bundle) -> str:
     """Where a bundle lies on a host; the same for each version, so that only one is kept."""
-    return f"{BUNDLE_DIRECTORY}/{bundle.role}.tar"
+    return f"/var/cache/anycastle-{bundle.role}.tar"

@@ -51,7 +51,7 @@ class Client(pulumi.ComponentResource):
                 name=name,
                 url=control.url,
                 authority=args.secrets.authority.certificate,
-                token=args.secrets.operator.secret,
+                token=pulumi.Output.secret(args.secrets.operator.secret),
                 epoch=control.host.incarnation,
                 spec=control.spec,
             ),

@@ -57,7 +57,7 @@ class ControlPlane(pulumi.ComponentResource):
         self.register_outputs({"url": self.url})
 
     def _foundations(self, name: str, args: ControlPlaneArgs) -> list[pulumi.Resource]:
-        """Software, database and authority, side by side."""
+        """Software beside the database, and the authority, which belongs to the database's user."""
         runtime = Runtime(
             on(name, "runtime"),
             RuntimeArgs(host=args.host, bundle=args.bundle),
@@ -75,8 +75,9 @@ class ControlPlane(pulumi.ComponentResource):
             parent=self,
             delete="rm -f /etc/anycastle/ca.key /etc/anycastle/ca.pem",
             secret=True,
+            depends_on=[database],
         )
-        return [runtime.installed, database, authority]
+        return [runtime.installed, authority]
 
     def _serve(self, args: ControlPlaneArgs, needs: list[pulumi.Resource]) -> remote.Command:
         port = args.deployment.control_plane.port

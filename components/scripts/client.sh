@@ -2,8 +2,14 @@
 
 set -eu
 
+unit=wg-quick@$DEVICE
+
 install -d -m 0700 /etc/wireguard
-systemctl enable -q "wg-quick@$DEVICE"
-if write "/etc/wireguard/$DEVICE.conf" 0600 "$CONFIGURATION" || ! systemctl -q is-active "wg-quick@$DEVICE"; then
-    systemctl restart "wg-quick@$DEVICE"
+systemctl enable -q "$unit"
+if write "/etc/wireguard/$DEVICE.conf" 0600 "$CONFIGURATION" || ! systemctl -q is-active "$unit"; then
+    systemctl restart "$unit" || {
+        echo "the tunnel of this client did not come up; its last log lines:" >&2
+        journalctl -u "$unit" -n 15 -o cat --no-pager >&2
+        exit 1
+    }
 fi

@@ -83,7 +83,7 @@ class Recorder(mocks.MockMonitor):
 def _marked(value: Any) -> Any:
     """Secrets as `{SECRET: value}`, assets as their paths."""
     if isinstance(value, dict):
-        if value.get(rpc._special_sig_key) == rpc._special_secret_sig:  # noqa: SLF001
+        if value.get(rpc._special_sig_key) == rpc._special_secret_sig:
             return {SECRET: _marked(value["value"])}
         return {key: _marked(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,0 +1,128 @@
+"""What a change of the stack file touches: exactly what it says, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.program.conftest import Config, Run
+from tests.program.graph import Graph
+
+
+def nodes(config: Config, datacentre: int) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = config["anycastle:deployment"]["datacentres"][datacentre]["nodes"]
+    return found
+
+
+def difference(before: Graph, after: Graph) -> tuple[set[str], set[str], set[str]]:
+    """Names of resources that are (added, removed, different in an input)."""
+    added = {after.resources[urn].name for urn in after.resources.keys() - before.resources.keys()}
+    gone = {before.resources[urn].name for urn in before.resources.keys() - after.resources.keys()}
+    changed = {
+        registration.name
+        for urn, registration in before.resources.items()
+        if urn in after.resources and after.resources[urn].inputs != registration.inputs
+    }
+    return added, gone, changed
+
+
+NEW_NODE = {
+    "ams-3",
+    "ams-3/disk",
+    "ams-edge_ams-3",
+    "ams-edge/peers/ams-3",
+    "ams-3/runtime",
+    "ams-3/bundle",
+    "ams-3/install",
+    "ams-3/join-token",
+    "ams-3/secrets",
+    "ams-3/agent",
+    "ams-3/peers/ams-1",
+    "ams-3/peers/ams-2",
+    "ams-3/peers/fra-1",
+    "ams-3/peers/fra-2",
+    "ams-1/peers/ams-3",
+    "ams-2/peers/ams-3",
+    "fra-1/peers/ams-3",
+    "fra-2/peers/ams-3",
+}
+
+
+def test_the_same_file_is_the_same_graph(run: Run, config: Config, lab: Graph) -> None:
+    assert difference(lab, run(config)) == (set(), set(), set())
+
+
+def test_a_new_node_is_itself_and_its_peerings(run: Run, config: Config, lab: Graph) -> None:
+    nodes(config, 0).append({"name": "ams-3", "id": 9})
+    assert difference(lab, run(config)) == (NEW_NODE, set(), set())
+
+
+def test_a_new_node_in_front_of_the_others_moves_none(run: Run, config: Config, lab: Graph) -> None:
+    nodes(config, 0).insert(0, {"name": "ams-3", "id": 9})
+    assert difference(lab, run(config)) == (NEW_NODE, set(), set())
+
+
+def test_a_node_that_leaves_takes_its_peerings_along(run: Run, config: Config) -> None:
+    nodes(config, 0).append({"name": "ams-3", "id": 9})
+    before = run(config)
+    nodes(config, 0).pop()
+    assert difference(before, run(config)) == (set(), NEW_NODE, set())
+
+
+def test_another_daemon_is_one_command_of_that_node(run: Run, config: Config, lab: Graph) -> None:
+    nodes(config, 0)[0]["routing"] = "frr"
+    assert difference(lab, run(config)) == (set(), set(), {"ams-1/agent"})
+
+
+def test_a_health_setting_reaches_the_agents_only(run: Run, config: Config, lab: Graph) -> None:
+    config["anycastle:deployment"]["health"] = {"rise": 5}
+    changed = {f"{name}/agent" for name in ("ams-1", "ams-2", "fra-1", "fra-2")}
+    assert difference(lab, run(config)) == (set(), set(), changed)
+
+
+def test_what_clients_are_told_reaches_api_and_clients(
+    run: Run, config: Config, lab: Graph
+) -> None:
+    config["anycastle:deployment"]["client_keepalive"] = 20
+    clients = {f"site{site}-c{n}/enrolment" for site in (1, 2) for n in (1, 2)}
+    assert difference(lab, run(config)) == (set(), set(), {"control/api"} | clients)
+
+
+def test_more_clients_are_more_clients(run: Run, config: Config, lab: Graph) -> None:
+    config["anycastle:lab"]["sites"][0]["clients"] = 3
+    added, gone, changed = difference(lab, run(config))
+    assert {"site1-c3", "site1-c3/enrolment", "site1-c3/tunnel"} <= added
+    assert all("site1-c3" in name for name in added)
+    assert (gone, changed) == (set(), set())
+
+
+def test_a_datacentre_more_is_its_own_resources_and_its_peerings(
+    run: Run, config: Config, lab: Graph
+) -> None:
+    deployment = config["anycastle:deployment"]
+    deployment["datacentres"].append(
+        {
+            "name": "lon",
+            "kind": "lab",
+            "edges": [
+                {
+                    "name": "lon-edge",
+                    "asn": 64603,
+                    "links": {"v4": "10.65.3.0/24", "v6": "fd00:65:3::/64"},
+                    "loopbacks": ["10.64.0.203", "fd00:64::203"],
+                }
+            ],
+            "nodes": [{"name": "lon-1", "id": 5}],
+        }
+    )
+    config["anycastle:lab"]["uplinks"].append(
+        {
+            "edge": "lon-edge",
+            "core": "core1",
+            "network": {"v4": "198.51.100.6/31", "v6": "2001:db8:100::6/127"},
+        }
+    )
+    added, gone, changed = difference(lab, run(config))
+    assert gone == set()
+    assert all("lon" in name for name in added)
+    # The core has a new neighbour; nothing of the other datacentres' nodes differs.
+    assert not [name for name in changed if name.endswith("/agent") or "/peers/" in name]
