@@ -19,7 +19,8 @@ from anycastle.agent.announcing import Announcing
 from anycastle.agent.bgp.speaker import Speaker
 from anycastle.agent.cache import Cache, CacheError
 from anycastle.agent.control_client import ControlClient
-from anycastle.agent.datapath import DataPath, Edges as KernelEdges
+from anycastle.agent.datapath import DataPath
+from anycastle.agent.datapath import Edges as KernelEdges
 from anycastle.agent.events import Emitter
 from anycastle.agent.feed import Feed, FeedState
 from anycastle.agent.health.probe import Surroundings

@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import structlog
 
@@ -69,6 +70,7 @@ class Loop:
         self._links: tuple[object, ...] = ()
         self._established: dict[str, bool] = {}
         self._clients_complete = False
+        self._handlers = self._all_handlers()
 
     async def run(self) -> None:
         """Until a StopAsked has been carried out."""
@@ -90,40 +92,34 @@ class Loop:
         return f"the loop handled nothing for {age:.0f} s" if age > STUCK else ""
 
     def _handle(self, notice: Notice) -> None:
-        match notice:
-            case FrameCame(frame=Snapshot() as snapshot):
-                self._take_snapshot(snapshot)
-            case FrameCame(frame=Change() as change):
-                self._take_change(change)
-            case FeedChanged():
-                self._feed_changed(notice)
-            case RouteLearned(prefix=prefix):
-                self._publish(self.state.sessions.learned(prefix, time.time()))
-            case LinkChanged():
-                self._link_changed()
-            case Applied():
-                self._applied(notice)
-            case Sampled():
-                self._sampled(notice)
-            case RoundEnded(results=results):
-                self.state.announcing.results = results
-                systemd.notify("WATCHDOG=1")
-                self._step(round_ended=True)
-            case RoutingLoaded(problem=problem):
-                self._routing_loaded(problem)
-            case RoutingSeen(state=seen):
-                self.state.around.routing = seen
-                self.state.around.routing_at = time.monotonic()
-                if not seen.running and self.state.configured:
-                    self._work.converge.poke()
-            case ReloadAsked():
-                self._reload()
-            case StopAsked(reason=reason):
-                self._stop(reason)
-            case OthersChanged() | TimePassed():
-                self._step()
+        handler = self._handlers[type(notice)]
+        handler(notice)
+
+    def _all_handlers(self) -> dict[type[Notice], Callable[[Any], None]]:
+        """The one place that says what follows from what."""
+        return {
+            FrameCame: self._frame_came,
+            FeedChanged: self._feed_changed,
+            RouteLearned: self._route_learned,
+            OthersChanged: self._look_again,
+            LinkChanged: self._link_changed,
+            Applied: self._applied,
+            Sampled: self._sampled,
+            RoundEnded: self._round_ended,
+            RoutingLoaded: self._routing_loaded,
+            RoutingSeen: self._routing_seen,
+            ReloadAsked: self._reload,
+            StopAsked: self._stop,
+            TimePassed: self._look_again,
+        }
 
     # feed ------------------------------------------------------------------
+
+    def _frame_came(self, notice: FrameCame) -> None:
+        if isinstance(notice.frame, Snapshot):
+            self._take_snapshot(notice.frame)
+        else:
+            self._take_change(notice.frame)
 
     def _take_snapshot(self, snapshot: Snapshot) -> None:
         self.state.cache.put(snapshot)
@@ -159,6 +155,9 @@ class Loop:
         if due := self.state.sessions.resets_due(time.time()):
             self._start(self._work.reset(due))
 
+    def _route_learned(self, notice: RouteLearned) -> None:
+        self._publish(self.state.sessions.learned(notice.prefix, time.time()))
+
     def _publish(self, outcome: Outcome) -> None:
         if outcome.withdraw:
             self.state.edges.speaker.withdraw_clients(outcome.withdraw)
@@ -170,6 +169,14 @@ class Loop:
             self._work.report.poke()
 
     # health ----------------------------------------------------------------
+
+    def _round_ended(self, notice: RoundEnded) -> None:
+        self.state.announcing.results = notice.results
+        systemd.notify("WATCHDOG=1")
+        self._step(round_ended=True)
+
+    def _look_again(self, _: OthersChanged | TimePassed) -> None:
+        self._step()
 
     def _step(self, *, round_ended: bool = False, fatal: str = "") -> None:
         established = dict(self.state.edges.speaker.established)
@@ -185,7 +192,7 @@ class Loop:
         if self._stopping and not self.state.machine.announcing:
             self._done = True
 
-    def _link_changed(self) -> None:
+    def _link_changed(self, _: LinkChanged) -> None:
         spec = self.state.spec
         names = (spec.wireguard.device, *(edge.device for edge in spec.edges))
         links = tuple(flags(name) for name in names)
@@ -218,7 +225,8 @@ class Loop:
         state.revision = notice.revision
         self._work.report.poke()
 
-    def _routing_loaded(self, problem: str) -> None:
+    def _routing_loaded(self, notice: RoutingLoaded) -> None:
+        problem = notice.problem
         if problem and problem != self.state.routing_problem:
             self.state.emit("apply.failed", problem, part="routing")
             self.state.metrics.errors.labels("routing").inc()
@@ -227,13 +235,19 @@ class Loop:
             self._may_speak.set()
             self._work.look.poke()
 
+    def _routing_seen(self, notice: RoutingSeen) -> None:
+        self.state.around.routing = notice.state
+        self.state.around.routing_at = time.monotonic()
+        if not notice.state.running and self.state.configured:
+            self._work.converge.poke()
+
     async def _speak(self) -> None:
         await self._may_speak.wait()
         await self.state.edges.speaker.run()
 
     # reload and stop -------------------------------------------------------
 
-    def _reload(self) -> None:
+    def _reload(self, _: ReloadAsked) -> None:
         state = self.state
         try:
             new = settings_files.load(state.directory)
@@ -242,7 +256,7 @@ class Loop:
             state.metrics.errors.labels("settings").inc()
             return
         if changed := settings_files.needs_restart(state.settings, new):
-            self._stop(f"restart, for the change of {', '.join(changed)}")
+            self._stop(StopAsked(f"restart, for the change of {', '.join(changed)}"))
             return
         log.info("settings reloaded", peers=len(new.peers))
         state.settings, state.around.spec = new, new.spec
@@ -250,8 +264,8 @@ class Loop:
         state.announcing.adopt(new.spec.health)
         self._work.converge.poke()
 
-    def _stop(self, reason: str) -> None:
-        log.info("stopping", reason=reason)
+    def _stop(self, notice: StopAsked) -> None:
+        log.info("stopping", reason=notice.reason)
         self._done |= self._stopping  # asked twice: at once
         self._stopping = self.state.announcing.drain = True
         self._step()

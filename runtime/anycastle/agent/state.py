@@ -26,7 +26,6 @@ from anycastle.model.addresses import Network
 from anycastle.model.node import NodeSpec
 from anycastle.model.status import Event, NodeReport
 
-
 NOT_CONNECTED = FeedState(connected=False, url="", revision=0, detail="not connected yet")
 
 

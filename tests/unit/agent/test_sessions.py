@@ -148,7 +148,7 @@ def test_the_loser_withdraws_and_resets_after_the_grace() -> None:
     assert second == Outcome()
     assert first.events[0].message == "client1: session lost: moved to 10.64.0.2"
     assert world.sessions.resets_due(NOW + 6 + GRACE - 0.01) == []
-    assert world.sessions.resets_due(NOW + 6 + GRACE) == [ONE.credentials[0].public_key]
+    assert world.sessions.resets_due(NOW + 6 + GRACE) == [ONE]
     assert world.sessions.resets_due(NOW + 100) == []
     assert world.sees(sample(0.0, 0, None), now=NOW + 9) == Outcome()
 
@@ -171,7 +171,7 @@ def test_a_session_older_than_another_nodes_is_not_announced_but_reset() -> None
     world = World()
     world.hears(NOW - 10, now=NOW)
     assert world.sees(sample(NOW - 50, 800)) == Outcome()
-    assert world.sessions.resets_due(NOW + GRACE) == [ONE.credentials[0].public_key]
+    assert world.sessions.resets_due(NOW + GRACE) == [ONE]
 
 
 def test_a_removed_client_goes_at_once() -> None:
