@@ -36,12 +36,13 @@ class ImageError(RuntimeError):
     """There is no image to make a disk from."""
 
 
-def create(layout: Layout, host: str, host_key: str) -> DiskRecord:
+def create(layout: Layout, host: str, image: Path, host_key: str) -> DiskRecord:
     """An empty disk whose sshd has this private key (OpenSSH text). Raises ImageError.
 
     What an interrupted run left of an older one goes.
     """
-    image = image_of(layout)
+    if not (image / "usr/lib/systemd/systemd").exists():
+        raise ImageError(f"{image} is no image of a lab host; `make setup` builds it")
     delete(layout, host)
     upper = layout.upper(host)
     upper.mkdir(parents=True)
@@ -69,10 +70,6 @@ def delete(layout: Layout, host: str) -> None:
     shutil.rmtree(layout.host(host), ignore_errors=True)
 
 
-def image_of(layout: Layout) -> Path:
-    """The root image that new disks lie upon. Raises ImageError."""
-    chosen = os.environ.get("ANYCASTLE_IMAGE") or layout.directory.parent / "image"
-    image = Path(chosen).resolve()
-    if not (image / "usr/lib/systemd/systemd").exists():
-        raise ImageError(f"{image} is no image of a lab host; `make setup` builds it")
-    return image
+def chosen_image(layout: Layout) -> Path:
+    """The root image that new disks lie upon: the environment's, else the checkout's."""
+    return Path(os.environ.get("ANYCASTLE_IMAGE") or layout.directory.parent / "image").resolve()

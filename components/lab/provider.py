@@ -33,19 +33,12 @@ def delete_network(state: Properties) -> None:
 
 
 def create_disk(inputs: Properties) -> Properties:
-    key = Ed25519PrivateKey.generate()
-    private = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.OpenSSH,
-        serialization.NoEncryption(),
-    ).decode()
-    public = key.public_key().public_bytes(
-        serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
-    )
-    record = disks.create(_layout(inputs), inputs["host"], private)
+    public, private = _key_pair()
+    layout = _layout(inputs)
+    record = disks.create(layout, inputs["host"], disks.chosen_image(layout), private)
     return inputs | {
         "incarnation": record.incarnation,
-        "host_key": public.decode(),
+        "host_key": public,
         "private_key": private,
     }
 
@@ -119,6 +112,20 @@ def read_edge_peer(state: Properties) -> Properties:
 
 def delete_edge_peer(state: Properties) -> None:
     edge_peers.remove(_layout(state), state["edge"], state["node"])
+
+
+def _key_pair() -> tuple[str, str]:
+    """(public, private) ed25519 key in OpenSSH's text format."""
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.OpenSSH,
+        serialization.NoEncryption(),
+    )
+    public = key.public_key().public_bytes(
+        serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
+    )
+    return public.decode(), private.decode()
 
 
 def _layout(properties: Properties) -> Layout:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
-from components.lab import cgroup, disk, edge_peers, hosts, links, network, provider
+from components.lab import cgroup, disk, disks, edge_peers, hosts, links, network
 from components.lab.layout import Layout
 from components.lab.routers import edge_peer
 from components.lab.routing import node_neighbour
@@ -18,11 +24,13 @@ from tests.samples.lab_deployment import DEPLOYMENT
 
 
 class BootedLab:
-    """Some hosts of the plan, and the links between them."""
+    """Some hosts of the plan of `stacks/Pulumi.lab.yaml`, and the links between them."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, image: Path) -> None:
         self.layout = layout
+        self.image = image
         self.plan: World = plan(DEPLOYMENT, LabSettings())
+        self.public_key, self.private_key = key_pair()
         self.index = network.create(layout)
         self._booted: set[str] = set()
 
@@ -36,17 +44,20 @@ class BootedLab:
             if ends <= self._booted and ends & set(names):
                 links.create(self.layout, link)
 
-    def _boot_one(self, name: str) -> None:
-        state = provider.create_disk({"lab": self.layout.lab, "host": name})
-        hosts.create(
-            self.layout,
-            hosts.HostRecord(
-                host=self.plan.host(name),
-                index=self.index,
-                incarnation=state["incarnation"],
-                authorized_key=_public_key(),
-            ),
+    def record(self, name: str) -> hosts.HostRecord:
+        """A host of the plan as this lab's, its disk made if it has none."""
+        disk_record = disks.load(self.layout, name) or disks.create(
+            self.layout, name, self.image, key_pair()[1]
         )
+        return hosts.HostRecord(
+            host=self.plan.host(name),
+            index=self.index,
+            incarnation=disk_record.incarnation,
+            authorized_key=self.public_key,
+        )
+
+    def _boot_one(self, name: str) -> None:
+        hosts.create(self.layout, self.record(name))
 
     def run(self, host: str, command: str, text: str = "") -> str:
         """A shell command on a host. Raises DiskError when it fails."""
@@ -65,6 +76,9 @@ class BootedLab:
                     edge_peers.put(self.layout, edge.name, node, block)
 
 
-def _public_key() -> str:
-    key = Ed25519PrivateKey.generate().public_key()
-    return key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+def key_pair() -> tuple[str, str]:
+    """(public, private) ed25519 key in OpenSSH's text format."""
+    key = Ed25519PrivateKey.generate()
+    public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    return public.decode(), private.decode()

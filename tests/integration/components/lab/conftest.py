@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,21 +16,33 @@ from tests.support.booted_lab import BootedLab
 
 IMAGE = CHECKOUT / ".lab" / "image"
 
+MakeLab = Callable[[], AbstractContextManager[BootedLab]]
 
-@pytest.fixture
-def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BootedLab]:
-    """A lab without hosts yet; nothing of it is left behind."""
+
+@pytest.fixture(scope="module")
+def make_lab(tmp_path_factory: pytest.TempPathFactory) -> MakeLab:
+    """Labs without hosts yet, each with a name of its own; nothing of them is left behind."""
     if os.geteuid() != 0:
         pytest.skip("boots containers: needs root")
     if not IMAGE.exists():
         pytest.skip(f"no image of lab hosts at {IMAGE}: `make setup` builds it")
-    name = f"t{secrets.token_hex(3)}"
-    monkeypatch.setenv("ANYCASTLE_IMAGE", str(IMAGE))
-    monkeypatch.setenv("ANYCASTLE_LAB_DIR", str(tmp_path / name))
-    layout = Layout.of(name)
-    layout.directory.mkdir()
-    try:
-        yield BootedLab(layout)
-    finally:
-        sweep.sweep(layout)
-        assert sweep.remains(layout) == []
+
+    @contextmanager
+    def make() -> Iterator[BootedLab]:
+        name = f"t{secrets.token_hex(3)}"
+        directory: Path = tmp_path_factory.mktemp("labs") / name
+        directory.mkdir()
+        layout = Layout(name, directory)
+        try:
+            yield BootedLab(layout, IMAGE.resolve())
+        finally:
+            sweep.sweep(layout)
+            assert sweep.remains(layout) == []
+
+    return make
+
+
+@pytest.fixture
+def lab(make_lab: MakeLab) -> Iterator[BootedLab]:
+    with make_lab() as made:
+        yield made

@@ -8,6 +8,8 @@ and a web server on the anycast address says which node answered.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from ipaddress import ip_address
 
 import pytest
@@ -105,16 +107,21 @@ def converged(lab: BootedLab) -> bool:
     return all(all(sessions(lab, router).values()) for router in routers)
 
 
-@pytest.fixture
-def world(lab: BootedLab) -> BootedLab:
+@pytest.fixture(scope="module")
+def world(make_lab: Callable[[], AbstractContextManager[BootedLab]]) -> Iterator[BootedLab]:
     """Both datacentres with one node each, the core, a service, one site with one client."""
+    with make_lab() as lab:
+        stand_up(lab)
+        yield lab
+
+
+def stand_up(lab: BootedLab) -> None:
     lab.boot("core1", "core2", "ams-edge", "fra-edge", "ams-svc", "ams-1", "fra-1")
     lab.boot("site1-nat", "site1-c1")
     for node in NODES:
         announce(lab, node)
     wait_for("all BGP sessions", lambda: converged(lab), timeout=30)
     wait_for("own datacentre", lambda: both(lab, "site1-c1") == {"ams-1"}, timeout=10)
-    return lab
 
 
 def test_dead_edge_moves_clients_to_the_other_datacentre_and_back(world: BootedLab) -> None:
