@@ -228,17 +228,18 @@ def forged(directory: Path, name: str) -> tuple[Path, Path]:
 def test_corrupted_state_file(lab: Lab) -> None:
     """The node takes a fresh snapshot, keeps the bad file and says so."""
     node = "ams-1"
-    found = lab.script(node, "cd /var/lib/anycastle; grep -lr epoch . || ls").split()
     lab.script(
         node,
-        "systemctl stop anycastle-agent; cd /var/lib/anycastle; "
-        "f=$(ls | grep -v -e identity -e corrupt | head -1); "
-        "printf garbage | dd of=$f bs=1 seek=20 conv=notrunc status=none; "
+        "systemctl stop anycastle-agent; cd /var/lib/anycastle; rm -f snapshot.corrupt; "
+        "printf garbage | dd of=snapshot bs=1 seek=20 conv=notrunc status=none; "
         "systemctl start anycastle-agent",
     )
     wait_for("the node is back", lambda: not lab.unhealthy() or 0, 60, every=0.5)
+    lab.run(node, "test", "-s", "/var/lib/anycastle/snapshot.corrupt")
+    lab.run(node, "test", "-s", "/var/lib/anycastle/snapshot")
     log = lab.run(node, "journalctl", "-u", "anycastle-agent", "-n200", "-o", "cat")
-    assert "corrupt" in log, found
+    assert "snapshot.corrupt" in log, "the log says where the bad file went"
+    lab.run(node, "rm", "/var/lib/anycastle/snapshot.corrupt")
 
 
 def test_missing_daemon_binary(lab: Lab) -> None:
