@@ -86,7 +86,7 @@ def test_it_installs_offline_and_its_command_runs(root: Path, role: Role) -> Non
     done = install(root, bundle)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == bundle.version
-    command = ["chroot", root, f"/usr/local/bin/anycastle-{role}", "--help"]
+    command = ["chroot", str(root), f"/usr/local/bin/anycastle-{role}", "--help"]
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
     units = list((root / "etc/systemd/system").glob(f"anycastle-{role}*.service"))
     assert units

@@ -141,7 +141,7 @@ def test_create_update_delete_and_the_output_before(stack: Stack) -> None:
     )
     stack.up(command.format(stdin="1 "))
     assert stack.outputs() == {"out": "1 create:", "err": ""}
-    assert "1 unchanged" not in stack.up(command.format(stdin="2 "))
+    assert "1 updated" in stack.up(command.format(stdin="2 "))
     assert stack.outputs() == {"out": "2 update:1 create:", "err": "note"}
     assert "2 unchanged" in stack.up(command.format(stdin="2 "))
     assert stack.outputs()["out"] == "2 update:1 create:"
