@@ -1,6 +1,7 @@
 # Puts the API to work on its configuration, and waits until it answers.
 
 set -eu
+cd /
 
 stamp=/run/anycastle-control.version
 configured=/etc/anycastle/control.json

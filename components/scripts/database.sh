@@ -1,6 +1,7 @@
 # Postgres with a role and a database of the control plane's own.
 
 set -eu
+cd /
 
 exists() { # exists QUERY
     [ "$(runuser -u postgres -- psql -qtAX -c "$1")" = 1 ]
