@@ -31,9 +31,9 @@ def main() -> int:
     unknown = set(names) - set(NAMES)
     if unknown:
         parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; known: {NAMES}")
-    modules = {name: importlib.import_module(f"benchmarks.{name}") for name in names}
-    alone = [module for module in modules.values() if not _needs_lab(module)]
-    in_lab = [module for module in modules.values() if _needs_lab(module)]
+    modules = [importlib.import_module(f"benchmarks.{name}") for name in names]
+    alone = [module for module in modules if not _needs_lab(module)]
+    in_lab = [module for module in modules if _needs_lab(module)]
     failed = [not _report(module) for module in alone]
     if in_lab:
         with running_lab() as lab:

@@ -44,8 +44,12 @@ def events(api: Api, follow: bool, after: int | None, limit: int, as_json: bool)
         show(event)
         last = max(last, event.id or 0)
     if follow:
-        for event in endless(api, last, edges().sleep):
-            show(event)
+        try:
+            for event in endless(api, last, edges().sleep):
+                show(event)
+        except KeyboardInterrupt:
+            # The way to end it: no word about it, and the code of a shell (128 + SIGINT).
+            raise SystemExit(130) from None
 
 
 def recent(api: Api, after: int | None, limit: int) -> tuple[Event, ...]:

@@ -71,3 +71,12 @@ def test_follow_fails_at_once_when_the_api_was_never_there(api: Any) -> None:
     api.answers["GET /v1/events"] = httpx.ConnectError("refused")
     assert api.run("events", "--follow").exit_code == 4
     assert api.slept == []
+
+
+def test_ctrl_c_ends_it_quietly(api: Any) -> None:
+    def interrupt(request: httpx.Request) -> httpx.Response:
+        raise KeyboardInterrupt
+
+    api.answers["GET /v1/events"] = [httpx.Response(200, json=[]), interrupt]
+    result = api.run("events", "--follow")
+    assert (result.exit_code, result.stderr) == (130, "")
