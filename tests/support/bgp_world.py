@@ -17,7 +17,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from ipaddress import (
@@ -108,7 +109,7 @@ class Daemons:
         await self.stop()
         for command in self.commands:
             log = self.folder / f"{Path(command[0]).name}.log"
-            self.processes.append(self.space.popen(" ".join(command), log))
+            self.processes.append(self.space.popen(" ".join(["nice", "-n", "-10", *command]), log))
         return ""
 
     async def stop(self) -> None:
@@ -188,8 +189,8 @@ class Node:
         path = self.folder / "node.json"
         path.write_bytes(to_json(self.spec))
         process = subprocess.Popen(
-            ["ip", "netns", "exec", self.space.name, sys.executable, "-m"]
-            + ["tests.support.speaker_process", str(path)],
+            f"ip netns exec {self.space.name} {sys.executable} "
+            f"-m tests.support.speaker_process {path}".split(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -216,9 +217,26 @@ class Node:
         route = self.route(prefix)
         return None if route is None else route.get("gateway", route.get("dev"))
 
-    def end(self) -> None:
+    @contextmanager
+    def watched(self) -> Iterator[Callable[[], list[str]]]:
+        """What happens to the kernel's routes meanwhile, as lines of `ip monitor`."""
+        path = self.folder / "monitor.log"
+        process = self.space.popen("ip monitor route", path)
+        try:
+            time.sleep(0.1)
+            yield lambda: path.read_text().splitlines()
+        finally:
+            process.terminate()
+            process.wait()
+
+    def quiet(self) -> None:
+        """No speaker any more; the daemon may still keep its client routes."""
         for speaker in self.speakers:
             speaker.end()
+        self.speakers.clear()
+
+    def end(self) -> None:
+        self.quiet()
         self.daemons.kill(signal.SIGTERM)
 
 
@@ -240,6 +258,14 @@ class World:
     def load(self) -> None:
         for node in self.nodes:
             node.load(self.peers_of(node))
+
+    def speak(self) -> list[Speaker]:
+        """A new speaker on every node, all sessions up, its initial state complete."""
+        speakers = [node.speak() for node in self.nodes]
+        for speaker in speakers:
+            wait_for("the speaker's sessions are up", speaker.up, 15)
+            speaker.tell(complete=True)
+        return speakers
 
     def settled(self) -> bool:
         """Every session but the agents' is up."""
@@ -412,8 +438,3 @@ protocol bgp '{spec.name}-{version}' {{
     bfd on; hold time 9; connect delay time 1; connect retry time 1; error wait time 1, 2;
     ipv{version} {{ import all; export where net.len = 0 || net.len = {32 if version == 4 else 128}; }};
 }}"""
-
-
-def timestamps(answers: Mapping[str, Any]) -> list[float]:
-    """confirmed_at of every route in an answer of `Speaker.ask`."""
-    return [route[2] for routes in answers["others"].values() for route in routes]

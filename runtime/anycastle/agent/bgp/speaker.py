@@ -154,6 +154,7 @@ class _ClientSide:
 
     def __init__(self, spec: NodeSpec, report: Callable[[Network], None], port: int) -> None:
         self._asn = spec.asn
+        self._own = spec.loopbacks.v4
         self._report = report
         self._completed = False
         self.out: Outgoing[ClientRoute] = Outgoing(
@@ -213,9 +214,11 @@ class _ClientSide:
         except BadRoute as error:
             log.warning("another node's route is unusable", error=str(error))
             self._forget(prefix)
-        else:
-            if self.heard.put(prefix, route):
-                self._report(prefix)
+            return
+        if route.owner == self._own:  # FRR reflects to the sender, too (RFC 4456 8)
+            self._forget(prefix)
+        elif self.heard.put(prefix, route):
+            self._report(prefix)
 
     def _forget(self, prefix: Network) -> None:
         if self.heard.remove(prefix):

@@ -30,6 +30,8 @@ StartLimitIntervalSec=0
 [Service]
 Restart=always
 RestartSec=200ms
+# BFD at 50 ms takes a busy processor for a dead neighbour.
+Nice=-10
 """
 START_TIMEOUT = 10.0
 """Seconds that BIRD may take to answer on its socket after its start."""

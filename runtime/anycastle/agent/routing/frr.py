@@ -27,6 +27,10 @@ RESTART = """\
 # Written by anycastle-agent: starting FRR is never refused for having been done too often.
 [Unit]
 StartLimitIntervalSec=0
+
+[Service]
+# BFD at 50 ms takes a busy processor for a dead neighbour.
+Nice=-10
 """
 VTYSH = "service integrated-vtysh-config\n"
 RELOAD = "/usr/lib/frr/frr-reload.py"

@@ -89,31 +89,30 @@ def _bgp(spec: NodeSpec, peers: Sequence[Peer], both: tuple[Family, Family]) -> 
     yield " no bgp default ipv4-unicast"
     yield " bgp bestpath as-path multipath-relax"
     yield " coalesce-time 0"
-    for peer in peers:
-        yield from _peer(spec, peer, both[0])
+    yield from _peers(spec, peers, both[0])
     for edge in spec.edges:
         yield from _edge(edge)
     for address in (AGENT_CLIENT, AGENT_ANYCAST):
         yield from _agent(spec, str(address))
     yield " !"
     for family in both:
-        yield from _address_family(spec, peers, family)
+        yield from _address_family(spec, family)
     yield "exit"
     yield "!"
 
 
-def _fabric(spec: NodeSpec, peer: Peer) -> str:
-    return str(fabric_interface(spec.fabric.networks.v4, peer.loopbacks.v4).ip)
-
-
-def _peer(spec: NodeSpec, peer: Peer, family: Family) -> Iterator[str]:
-    address = _fabric(spec, peer)
-    yield f" neighbor {address} remote-as {spec.asn}"
-    yield f" neighbor {address} description peer-{peer.name}"
-    yield f" neighbor {address} bfd"
-    yield f" neighbor {address} bfd profile {_profile(FABRIC_BFD)}"
-    yield f" neighbor {address} update-source {family.fabric_address}"
-    yield from _timers(address)
+def _peers(spec: NodeSpec, peers: Sequence[Peer], family: Family) -> Iterator[str]:
+    """A group, so that a peer that comes or goes is two lines and touches no other."""
+    yield " neighbor PEERS peer-group"
+    yield f" neighbor PEERS remote-as {spec.asn}"
+    yield " neighbor PEERS bfd"
+    yield f" neighbor PEERS bfd profile {_profile(FABRIC_BFD)}"
+    yield f" neighbor PEERS update-source {family.fabric_address}"
+    yield from _timers("PEERS")
+    for peer in peers:
+        address = fabric_interface(spec.fabric.networks.v4, peer.loopbacks.v4).ip
+        yield f" neighbor {address} peer-group PEERS"
+        yield f" neighbor {address} description peer-{peer.name}"
 
 
 def _timers(address: str) -> Iterator[str]:
@@ -138,12 +137,11 @@ def _agent(spec: NodeSpec, address: str) -> Iterator[str]:
     yield f" neighbor {address} update-source {spec.loopbacks.v4}"
 
 
-def _address_family(spec: NodeSpec, peers: Sequence[Peer], family: Family) -> Iterator[str]:
+def _address_family(spec: NodeSpec, family: Family) -> Iterator[str]:
     v = family.version
     yield f" address-family ipv{v} unicast"
     yield f"  network {family.loopback}/{family.length}"
-    for peer in peers:
-        yield from _activate(_fabric(spec, peer), "PEER", v, ("next-hop-self force",))
+    yield from _activate("PEERS", "PEER", v, ("next-hop-self force",))
     for edge in spec.edges:
         address = edge.remote4 if v == 4 else edge.remote6
         # Loopbacks of the deployment's nodes come back through the edge.
