@@ -6,7 +6,7 @@ was learned and never leave the router; GRACEFUL_SHUTDOWN is RFC 8326.
 
 from __future__ import annotations
 
-from anycastle.model.addresses import Network
+from anycastle.model.addresses import Address, Network
 from anycastle.model.deployment import Bfd
 from components.lab.routers.model import Neighbour, Prefixes, Role, Router, of_family
 
@@ -36,10 +36,11 @@ def edge(router: Router) -> str:
 def node(router_asn: int, neighbour: Neighbour) -> str:
     """The sessions with one node. Policy and timers are those of the peer group."""
     lines = [f"router bgp {router_asn}"]
-    for version, remote in ((4, neighbour.remote4), (6, neighbour.remote6)):
+    for version, local, remote in _sides(neighbour):
         lines += [
             f" neighbor {remote} remote-as {neighbour.asn}",
             f" neighbor {remote} peer-group NODE{version}",
+            f" neighbor {remote} update-source {local}",
             f" neighbor {remote} description {neighbour.name}",
         ]
     return "\n".join([*lines, "exit", "!", ""])
@@ -224,11 +225,24 @@ def _node_group(asn: int, version: int) -> list[str]:
     ]
 
 
+def _sides(neighbour: Neighbour) -> tuple[tuple[int, Address, Address], ...]:
+    """(version, local, remote) of both sessions.
+
+    Without `update-source` FRR 8.4 makes the BFD session anew, with the local address,
+    when BGP is established: BIRD sees it go down then and closes BGP once more.
+    """
+    return (
+        (4, neighbour.local4, neighbour.remote4),
+        (6, neighbour.local6, neighbour.remote6),
+    )
+
+
 def _upstream(neighbour: Neighbour) -> list[str]:
     lines = []
-    for remote in (neighbour.remote4, neighbour.remote6):
+    for _, local, remote in _sides(neighbour):
         lines += [
             f" neighbor {remote} remote-as {neighbour.asn}",
+            f" neighbor {remote} update-source {local}",
             f" neighbor {remote} description {neighbour.name}",
             f" neighbor {remote} advertisement-interval 0",
             f" neighbor {remote} timers connect 2",

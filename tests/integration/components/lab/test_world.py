@@ -91,11 +91,14 @@ def both(lab: BootedLab, client: str) -> set[str]:
 
 
 def sessions(lab: BootedLab, router: str) -> dict[str, str]:
-    """BGP session -> since when it is established ("" if it is not), of any router."""
+    """BGP session -> which life of its is established ("" for none), of any router."""
     if router == "fra-edge":
         found = json.loads(lab.run(router, "vtysh -c 'show bgp neighbors json'"))
         return {
-            name: str(peer.get("bgpTimerUpEstablishedEpoch", "")) for name, peer in found.items()
+            name: f"life {peer['connectionsEstablished']}"
+            if peer["bgpState"] == "Established"
+            else ""
+            for name, peer in found.items()
         }
     rows = [line.split() for line in lab.run(router, "birdc show protocols").splitlines()]
     rows = [row for row in rows if row[1:2] == ["BGP"]]
@@ -122,6 +125,8 @@ def stand_up(lab: BootedLab) -> None:
         announce(lab, node)
     wait_for("all BGP sessions", lambda: converged(lab), timeout=30)
     wait_for("own datacentre", lambda: both(lab, "site1-c1") == {"ams-1"}, timeout=10)
+    # A session that FRR and BIRD agree on at once has one life only.
+    assert set(sessions(lab, "fra-edge").values()) == {"life 1"}
 
 
 def test_dead_edge_moves_clients_to_the_other_datacentre_and_back(world: BootedLab) -> None:
