@@ -10,6 +10,8 @@ import structlog
 from anycastle.agent.metrics import Metrics
 from anycastle.model.status import Event
 
+QUIET = ("feed.connected", "feed.disconnected")
+
 log = structlog.get_logger()
 
 
@@ -22,7 +24,8 @@ class Ear(Protocol):
 class Emitter:
     """Call it with the event's kind and a sentence for people.
 
-    client: its name. data: details for programs; plain values only.
+    client: its name. data: details for programs; plain values only. A kind in QUIET
+    has been logged by who noticed it.
     """
 
     def __init__(self, ear: Ear, metrics: Metrics) -> None:
@@ -32,6 +35,7 @@ class Emitter:
     def __call__(
         self, kind: str, message: str, *, client: str | None = None, **data: object
     ) -> None:
-        log.info(kind, message=message, **data)
+        if kind not in QUIET:
+            log.info(kind, message=message, **data)
         self._metrics.events.labels(kind).inc()
         self._ear.event(Event(kind=kind, at=time.time(), message=message, client=client, data=data))

@@ -23,8 +23,11 @@ class Job:
         while True:
             self._poked.clear()
             pause = await self._work()
+            # Not wait_for: in Python 3.11 it swallows a cancellation that comes together
+            # with what it waits for.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._poked.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._poked.wait()
 
 
 def jittered(seconds: float) -> float:

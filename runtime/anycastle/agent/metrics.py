@@ -5,7 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
@@ -23,6 +30,7 @@ class Metrics:
     """Counters are moved as things happen; what describes a state is set at each scrape."""
 
     def __init__(self) -> None:
+        disable_created_metrics()
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
@@ -70,7 +78,6 @@ class Metrics:
         self._operations = counter("apply_operations", "Operations, by result.", ("result",))
         self.errors = counter("errors", "Things that went wrong.", ("kind",))
         self.events = counter("events", "Events, by kind.", ("kind",))
-        self.actions = counter("announcements", "Changes of the announcement.", ("action",))
         self.sample_seconds = gauge("sample_seconds", "Duration of the last sample.")
 
     def applied(self, kind: str, result: ApplyResult) -> None:
