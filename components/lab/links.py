@@ -46,6 +46,14 @@ def present(layout: Layout, link: Link) -> bool:
     return all(_has_device(layout, port) for port in link.ends)
 
 
+def up(layout: Layout, link: Link) -> bool:
+    """Are both ends there, and neither pulled out?"""
+    if not present(layout, link):
+        return False
+    devices = (ip.links(layout.netns(port.host))[port.device] for port in link.ends)
+    return all("UP" in device["flags"] for device in devices)
+
+
 def load(layout: Layout, name: str) -> Link | None:
     """What was written down about a link, None if nothing was."""
     try:

@@ -80,16 +80,17 @@ def delete_host(state: Properties) -> None:
 
 def create_link(inputs: Properties) -> Properties:
     links.create(_layout(inputs), _link(inputs))
-    return inputs | {"present": True}
+    return inputs | {"up": True}
 
 
 def update_link(state: Properties, inputs: Properties) -> Properties:
     links.update(_layout(inputs), _link(state), _link(inputs))
-    return inputs | {"present": True}
+    return inputs | {"up": True}
 
 
 def read_link(state: Properties) -> Properties | None:
-    return state | {"present": links.present(_layout(state), _link(state))}
+    """A cable that is cut or gone is not up: the next update puts it right."""
+    return state | {"up": links.up(_layout(state), _link(state))}
 
 
 def delete_link(state: Properties) -> None:

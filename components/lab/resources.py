@@ -141,15 +141,17 @@ class Host(Resource, module="lab", name="Host"):
 
 
 class Link(Resource, module="lab", name="Link"):
-    """A cable between two hosts, which exist."""
+    """A cable between two hosts, which exist. up: false after a refresh that found it cut."""
+
+    up: pulumi.Output[bool]
 
     def __init__(
         self, name: str, lab: str, plan: world.Link, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__(
-            _LabProvider("link", ("lab", "name"), ("link",), "present"),
+            _LabProvider("link", ("lab", "name"), ("link",), "up"),
             name,
-            {"lab": lab, "name": plan.name, "link": to_plain(plan), "present": None},
+            {"lab": lab, "name": plan.name, "link": to_plain(plan), "up": None},
             opts,
         )
 

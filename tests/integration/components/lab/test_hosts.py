@@ -172,7 +172,9 @@ def test_cables_change_are_pulled_and_put_back(lab: BootedLab) -> None:
     (link,) = [made for made in lab.plan.links if made.name == "ams-edge_ams-1"]
     power.set_carrier(lab.layout, link.name, up=False)
     assert "NO-CARRIER" in lab.run("ams-edge", "ip link show dev ams-1")
+    assert not links.up(lab.layout, link)
     power.set_carrier(lab.layout, link.name, up=True)
+    assert links.up(lab.layout, link)
     lab.run("ams-1", "ping -c 1 -w 5 10.65.1.2 && ping -c 1 -w 5 fd00:65:1::2")
     smaller = msgspec.structs.replace(link, mtu=1400)
     links.update(lab.layout, link, smaller)
