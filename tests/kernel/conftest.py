@@ -29,8 +29,18 @@ import pytest
 ROOT = Path(__file__).parents[2]
 GUEST_TESTS = Path(__file__).parent / "guest"
 INSIDE = "ANYCASTLE_KERNEL_GUEST"
-BOOT_TIMEOUT = 240.0
-"""Seconds for the whole guest: without KVM it is some ten times slower than the host."""
+GUEST_TIMEOUT = 600.0
+"""Seconds for all of the guest: without KVM it is some ten times slower than the host."""
+
+INI = """\
+[pytest]
+addopts = --import-mode=importlib -ra
+pythonpath = {root} {root}/runtime
+filterwarnings = error
+cache_dir = /tmp/pytest-cache
+markers = kernel
+"""
+"""No plugins in the guest: they take longer to load than the tests to run."""
 
 _results = pytest.StashKey[dict[str, list[dict[str, Any]]]]()
 _obstacle = pytest.StashKey[str]()
@@ -38,9 +48,11 @@ _obstacle = pytest.StashKey[str]()
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if _runs_in_guest(item):
+        if _runs_in_guest(item) and INSIDE not in os.environ:
             # With pytest-xdist and --dist loadgroup: one worker, so one boot.
             item.add_marker(pytest.mark.xdist_group("kernel-guest"))
+            # The first one waits for all of them.
+            item.add_marker(pytest.mark.timeout(2 * GUEST_TIMEOUT + 60))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -85,6 +97,7 @@ def _reports(item: pytest.Item) -> Iterator[pytest.TestReport]:
         yield pytest.TestReport(
             item.nodeid, item.location, {}, "failed", stash[_obstacle], "setup", sections=()
         )
+        stash[_obstacle] = stash[_obstacle].partition("\n")[0]  # at length only once
     for data in stash[_results].get(item.nodeid, ()):
         yield pytest.TestReport._from_json(data)
 
@@ -153,6 +166,7 @@ def _boot(folder: Path, wanted: list[str], *, kvm: bool) -> str:
     vng, kernel = _vng(), _kernel()
     assert vng is not None
     assert kernel is not None
+    (folder / "pytest.ini").write_text(INI.format(root=ROOT))
     script = folder / "script"
     script.write_text(_script(folder, wanted))
     command = [vng, "--run", str(kernel), "--rw", "--user", "root", "--cpus", "2"]
@@ -164,7 +178,7 @@ def _boot(folder: Path, wanted: list[str], *, kvm: bool) -> str:
             command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True
         )
         try:
-            guest.wait(BOOT_TIMEOUT)
+            guest.wait(GUEST_TIMEOUT)
         except subprocess.TimeoutExpired:
             file.write(b"\nended by the test run: time is up\n")
         finally:
@@ -181,15 +195,15 @@ def _end_group(guest: subprocess.Popen[bytes]) -> None:
 
 def _script(folder: Path, wanted: list[str]) -> str:
     """What the guest runs. PATH: as here, so that the same tools are found."""
-    arguments = shlex.join(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", *wanted]
-    )
+    options = ["-c", f"{folder}/pytest.ini", "--rootdir", str(ROOT), "-q"]
+    arguments = shlex.join([sys.executable, "-m", "pytest", *options, *wanted])
     return "\n".join(
         [
             f"touch {folder}/started",
             f"exec > {folder}/output 2>&1",
             f"export PATH={shlex.quote(os.environ['PATH'])}:/usr/sbin:/sbin",
             f"export {INSIDE}={folder}/reports PYTHONDONTWRITEBYTECODE=1",
+            "export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1",
             f"cd {shlex.quote(str(ROOT))}",
             f"{arguments}",
             "",
