@@ -2,9 +2,9 @@
 
 A guest is what a client host is to the outside: `wireguard-go` with its own key,
 enrolled by `anycastle client add`, behind the site's NAT router, with its own address on
-the site's access LAN. It has no booted system of its own: a machine's limits (inotify
-instances per user, above all) allow some dozens of those, and the suite must leave room
-for a person's lab beside its own.
+the site's access LAN. It has no booted system of its own, and its wireguard-go is not root's: the kernel gives
+each user 128 inotify instances, a lab takes 59 of root's, and the suite must leave room for
+a person's lab beside its own.
 
 Made by hand beside what Pulumi made, and gone with `close`, or with the NAT router's
 namespace and this process.
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -31,18 +32,27 @@ if TYPE_CHECKING:
 FIRST = 200
 """Guests have the LAN addresses .200, ::200 and so on."""
 LAN_DEVICE = "lan"
+DEVICE = "wg0"
+NOBODY = 65534
+# A /run/wireguard of its own, so that device names need not be the machine's, and
+# that user can make its socket there. exec all the way: the process is wireguard-go.
+WIREGUARD = """
+mkdir -p /run/wireguard
+mount -t tmpfs -o mode=700,uid="$3" none /run/wireguard
+exec nsenter --net=/run/netns/"$1" setpriv --reuid "$3" --clear-groups \\
+  --inh-caps +net_admin --ambient-caps +net_admin wireguard-go -f "$2"
+"""
 MTU = 1380
 
 
 @dataclass
 class Guest:
-    """name: in the control plane. device: of WireGuard; unique on the machine, because
-    wireguard-go's sockets in /run/wireguard are the machine's."""
+    """name: in the control plane. process: wireguard-go, in namespaces of its own."""
 
     name: str
     site: str
     netns: str
-    device: str
+    port: str
     number: int
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
@@ -54,7 +64,7 @@ def crowd(lab: Lab, per_site: int) -> Iterator[dict[str, Guest]]:
     mark = secrets.token_hex(2)
     guests = {
         f"{site}-guest{n}": Guest(
-            f"{site}-guest{n}", site, f"ac-{lab.name}-{site}-g{n}", f"ag{mark}{s}{n}", n
+            f"{site}-guest{n}", site, f"ac-{lab.name}-{site}-g{n}", f"ag{mark}{s}x{n}", n
         )
         for s, site in enumerate(sites)
         for n in range(1, per_site + 1)
@@ -71,7 +81,7 @@ def crowd(lab: Lab, per_site: int) -> Iterator[dict[str, Guest]]:
 
 def _join(lab: Lab, guest: Guest, directory: Path) -> None:
     _plug(lab, guest)
-    path = directory / f"{guest.device}.conf"
+    path = directory / f"{guest.name}.conf"
     done = lab.cli("client", "add", guest.name, "--output", str(path))
     assert done.returncode == 0, done.stderr.decode()
     _connect(guest, path)
@@ -80,7 +90,7 @@ def _join(lab: Lab, guest: Guest, directory: Path) -> None:
 def _plug(lab: Lab, guest: Guest) -> None:
     """A cable to the site's access LAN: a port of the bridge in the NAT router."""
     router = lab.netns(f"{guest.site}-nat")
-    here, there = f"{guest.device}l", f"{guest.device}r"
+    here, there = "eth0", guest.port
     _ip(["netns", "add", guest.netns])
     _ip(["-n", guest.netns, "link", "add", here, "type", "veth", "peer", there, "netns", router])
     _ip(["-n", router, "link", "set", there, "master", LAN_DEVICE, "up"])
@@ -103,25 +113,36 @@ def _plug(lab: Lab, guest: Guest) -> None:
 
 def _connect(guest: Guest, path: Path) -> None:
     """What `wg-quick up` does with the file (wg-quick(8)), without its host-wide parts."""
-    inside = ["ip", "netns", "exec", guest.netns]
-    log = path.with_suffix(".log").open("wb")
-    with log:
+    with path.with_suffix(".log").open("wb") as log:
         guest.process = subprocess.Popen(
-            [*inside, "wireguard-go", "-f", guest.device],
+            ["unshare", "--mount", "sh", "-c", WIREGUARD, "sh", guest.netns, DEVICE, str(NOBODY)],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
         )  # fmt: skip
-    socket = Path(f"/run/wireguard/{guest.device}.sock")
-    wait_for(f"wireguard-go of {guest.name}", socket.exists, 10, every=0.02)
-    stripped = _output(["wg-quick", "strip", str(path)])
+    address = f"/proc/{guest.process.pid}/root/run/wireguard/{DEVICE}.sock"
+    # Not before it listens: `wg` takes a socket that refuses for a dead one, and deletes it.
+    wait_for(f"wireguard-go of {guest.name}", lambda: _listens(address), 10, every=0.02)
     plain = path.with_suffix(".plain")
     plain.touch(0o600)
-    plain.write_text(stripped)
-    _output([*inside, "wg", "setconf", guest.device, str(plain)])
+    plain.write_text(_output(["wg-quick", "strip", str(path)]))
+    wg(guest, "setconf", str(plain))
     for address in _values(path, "Address"):
-        _ip(["-n", guest.netns, "address", "add", address, "dev", guest.device])
-    _ip(["-n", guest.netns, "link", "set", guest.device, "mtu", str(MTU), "up"])
+        _ip(["-n", guest.netns, "address", "add", address, "dev", DEVICE])
+    _ip(["-n", guest.netns, "link", "set", DEVICE, "mtu", str(MTU), "up"])
     for network in _values(path, "AllowedIPs"):
-        _ip(["-n", guest.netns, "route", "replace", network, "dev", guest.device])
+        _ip(["-n", guest.netns, "route", "replace", network, "dev", DEVICE])
+
+
+def wg(guest: Guest, verb: str, *arguments: str) -> str:
+    """stdout of `wg VERB DEVICE ARGUMENTS`."""
+    assert guest.process is not None
+    inside = ["nsenter", "--mount", "--net", "--target", str(guest.process.pid)]
+    return _output([*inside, "wg", verb, DEVICE, *arguments])
+
+
+def _listens(address: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.connect(address)
+        return True
 
 
 def _leave(lab: Lab, guest: Guest) -> None:

@@ -32,7 +32,7 @@ from anycastle.model.api import ClientView, NodeView, Status
 from anycastle.model.deployment import Datacentre, Deployment
 from anycastle.model.status import NodeReport
 from components.lab.settings import LabSettings
-from tests.support.crowd import Guest
+from tests.support.crowd import Guest, wg
 from tests.support.waiting import wait_for
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -102,7 +102,7 @@ class Lab:
         """`wg VERB DEVICE …` on a client: (`show`, `endpoints`), (`set`, `listen-port`, "1")."""
         verb, *rest = arguments
         if client in self.guests:
-            return self.inside(client, "wg", verb, self.guests[client].device, *rest)
+            return wg(self.guests[client], verb, *rest)
         return self.run(client, "wg", verb, "wg0", *rest)
 
     def run(

@@ -104,15 +104,15 @@ class Hub:
         Raises Cut when the stream can't go on, Unavailable without a database.
         """
         head, life = self._require_head(), self._life
-        if revision is not None and await self._reaches(epoch, revision, head):
-            position = revision
-        else:
-            snapshot = await self._current_snapshot()
-            yield snapshot.frame
-            position = snapshot.revision
-        yield self._heartbeat(position)
         self.streams += 1
         try:
+            if revision is not None and await self._reaches(epoch, revision, head):
+                position = revision
+            else:
+                snapshot = await self._current_snapshot()
+                yield snapshot.frame
+                position = snapshot.revision
+            yield self._heartbeat(position)
             async for chunk in self._follow(life, position):
                 yield chunk
         finally:

@@ -61,11 +61,7 @@ async def _serve(spec: ControlSpec, _: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    try:
-        await server.serve(spec, stop)
-    except* (migrate.SchemaError, pki.AuthorityError, OSError) as group:
-        # The task group's wrapping is of no use to who reads the last line.
-        raise group.exceptions[0] from None
+    await server.serve(spec, stop)
 
 
 async def _migrate(spec: ControlSpec, arguments: argparse.Namespace) -> None:
@@ -97,12 +93,18 @@ async def _token(spec: ControlSpec, arguments: argparse.Namespace) -> None:
         print(made)
 
 
+async def _forget_node(spec: ControlSpec, arguments: argparse.Namespace) -> None:
+    if not await provisioning.forget_node(spec, arguments.node):
+        print(f"there was no node {arguments.node}")
+
+
 _COMMANDS = {
     "serve": _serve,
     "migrate": _migrate,
     "check": _check,
     "join-token": _join_token,
     "token": _token,
+    "forget-node": _forget_node,
 }
 
 
@@ -129,6 +131,8 @@ def _parser() -> argparse.ArgumentParser:
     join = commands.add_parser("join-token", help="print a new one-time token for a node")
     join.add_argument("node", metavar="NODE")
     join.add_argument("--expires-in", type=_seconds, default=None, metavar="SECONDS")
+    forget = commands.add_parser("forget-node", help="revoke a node that left the deployment")
+    forget.add_argument("node", metavar="NODE")
     token = commands.add_parser("token", help="make an operator token and print it")
     token.add_argument("name", metavar="NAME")
     token.add_argument("--role", choices=[role.value for role in Role], default="admin")

@@ -37,6 +37,11 @@ class Metrics:
             ("code",),
             registry=self.registry,
         )
+        self.cuts = Counter(
+            "anycastle_control_feed_cuts_total",
+            "Feeds that the control plane ended: a slow node, a restart, a removed node.",
+            registry=self.registry,
+        )
         build = Gauge(
             "anycastle_control_build_info", "Version.", ("version",), registry=self.registry
         )

@@ -5,6 +5,7 @@ Who may run it is who may open the database and read the CA's key; no token is n
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,11 +13,12 @@ from pathlib import Path
 from anycastle.control import auth, migrate
 from anycastle.control.api import tokens as token_rules
 from anycastle.control.database import Connection, connect
-from anycastle.control.errors import Invalid
+from anycastle.control.errors import Invalid, NotFound
 from anycastle.control.pki import Authority
-from anycastle.control.store import changes, tokens
+from anycastle.control.store import changes, events, nodes, tokens
 from anycastle.model.api import TokenCreate
 from anycastle.model.control import ControlSpec
+from anycastle.model.status import Event
 
 ACTOR = "control"
 
@@ -51,6 +53,22 @@ async def operator_token(
             await tokens.revoke(connection, present["id"])
         await token_rules.add(connection, ACTOR, values)
     return secret
+
+
+async def forget_node(spec: ControlSpec, name: str) -> bool:
+    """For a node that left the deployment; its certificates end with it. False: unknown.
+
+    Raises SchemaError, psycopg.Error.
+    """
+    async with _transaction(spec) as connection:
+        try:
+            await nodes.delete(connection, name)
+        except NotFound:
+            return False
+        message = f"node {name} left the deployment; its certificates are revoked"
+        event = Event(kind="node.removed", at=time.time(), message=message, node=name)
+        await events.record(connection, ACTOR, [event])
+    return True
 
 
 async def check(spec: ControlSpec) -> list[str]:

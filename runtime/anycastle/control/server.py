@@ -8,6 +8,7 @@ import ssl
 import tempfile
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
+from typing import NamedTuple
 
 import psycopg
 import structlog
@@ -32,22 +33,33 @@ SHUTDOWN = 3.0
 log = structlog.get_logger()
 
 
+class Api(NamedTuple):
+    """port: spec.port, or the free one that was taken for 0. broken: gets the exception
+    of a background task that must not end."""
+
+    port: int
+    broken: asyncio.Future[None]
+
+
 async def serve(spec: ControlSpec, stop: asyncio.Event) -> None:
     """Serve until `stop` is set. Raises SchemaError, AuthorityError, OSError at the start."""
     authority = Authority.load(
         Path(spec.ca_certificate_file), Path(spec.ca_key_file), spec.deployment
     )
-    async with running(spec, authority) as port:
-        log.info("control.ready", deployment=spec.deployment, port=port)
+    async with running(spec, authority) as api:
+        log.info("control.ready", deployment=spec.deployment, port=api.port)
         systemd.notify("READY=1")
-        await stop.wait()
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait((stopped, api.broken), return_when=asyncio.FIRST_COMPLETED)
         systemd.notify("STOPPING=1")
+        if api.broken.done():
+            api.broken.result()
         log.info("control.stopping")
 
 
 @contextlib.asynccontextmanager
-async def running(spec: ControlSpec, authority: Authority) -> AsyncIterator[int]:
-    """The API, listening; gives its port (spec.port, or a free one for 0)."""
+async def running(spec: ControlSpec, authority: Authority) -> AsyncIterator[Api]:
+    """The API, listening. Raises SchemaError, OSError."""
     database = Database(spec.database)
     await database.open()
     hub = Hub(database)
@@ -58,10 +70,10 @@ async def running(spec: ControlSpec, authority: Authority) -> AsyncIterator[int]
         context = server_context()
         _load_certificate(context, authority, spec)
         async with (
-            _tasks(hub.run(), _renew(context, authority, spec), _housekeep(database)),
+            _tasks(hub.run(), _renew(context, authority, spec), _housekeep(database)) as broken,
             _listening(services, context) as port,
         ):
-            yield port
+            yield Api(port, broken)
     finally:
         await database.close()
 
@@ -116,15 +128,26 @@ async def _wait_for_database(spec: ControlSpec, database: Database) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _tasks(*coroutines: Coroutine[object, object, None]) -> AsyncIterator[None]:
-    """Run them beside the body; one that fails takes everything down."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(c) for c in coroutines]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
+async def _tasks(
+    *coroutines: Coroutine[object, object, None],
+) -> AsyncIterator[asyncio.Future[None]]:
+    """Run them beside the body; gives the future that gets the exception of one."""
+    broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def look(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and not broken.done():
+            broken.set_exception(task.exception() or RuntimeError("a background task ended"))
+
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    for task in tasks:
+        task.add_done_callback(look)
+    try:
+        yield broken
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        broken.cancel()
 
 
 @contextlib.asynccontextmanager

@@ -18,6 +18,10 @@ from anycastle.control.feed import Cut
 WRITE_TIMEOUT = 30.0
 """Seconds; an agent that does not take a write for so long is cut, and comes back."""
 
+PIECE = 64 << 10
+"""Bytes per write. asyncio's TLS encrypts a whole write into memory before it pushes back,
+so a snapshot in one piece would cost its size for each slow agent."""
+
 log = structlog.get_logger()
 
 
@@ -33,13 +37,13 @@ async def read(call: Call) -> web.StreamResponse:
         async with aclosing(services.hub.stream(call.query.get("epoch", ""), revision)) as chunks:
             try:
                 await _write(call, response, chunks)
-            except (Cut, ControlError, TimeoutError) as error:
+            except (Cut, ControlError) as error:
                 if not response.prepared:
                     raise
-                log.info("feed.cut", node=caller.name, reason=str(error) or "slow")
                 # Closed, not ended: the agent must not take it for a whole answer.
-                if call.request.transport is not None:
-                    call.request.transport.abort()
+                _cut(call, str(error))
+            except ConnectionError:
+                log.info("feed.closed", node=caller.name)
     return response
 
 
@@ -47,10 +51,30 @@ async def _write(call: Call, response: web.StreamResponse, chunks: AsyncIterator
     async for chunk in chunks:
         if not response.prepared:
             await response.prepare(call.request)
-        async with asyncio.timeout(WRITE_TIMEOUT):
-            await response.write(chunk)
+        for start in range(0, len(chunk), PIECE):
+            with _limited(call):
+                await response.write(chunk[start : start + PIECE])
         if time.time() > call.caller.not_after:
             raise Cut("the node's certificate has ended")
+
+
+@contextmanager
+def _limited(call: Call) -> Iterator[None]:
+    # A write that is cancelled would leave aiohttp's own future behind; one whose
+    # connection ends raises.
+    reason = f"it took nothing for {WRITE_TIMEOUT} s"
+    timer = asyncio.get_running_loop().call_later(WRITE_TIMEOUT, _cut, call, reason)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _cut(call: Call, reason: str) -> None:
+    log.info("feed.cut", node=call.caller.name, reason=reason)
+    call.services.metrics.cuts.inc()
+    if call.request.transport is not None:
+        call.request.transport.abort()
 
 
 @contextmanager

@@ -74,6 +74,10 @@ async def list_all(call: Call) -> list[ClientView]:
     return [compiler.client_view(row, now) for row in rows]
 
 
+async def show_connection(call: Call) -> Connection:
+    return connection(call.services.spec)
+
+
 def connection(spec: ControlSpec) -> Connection:
     """What every client of the deployment has in common."""
     port = spec.anycast.port

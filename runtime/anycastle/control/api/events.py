@@ -47,7 +47,10 @@ async def _follow(call: Call, last: int, rows: list[dict[str, Any]]) -> web.Stre
     while not hub.closing and _is_open(call.request):
         stored = hub.events.next()
         if rows:
-            await response.write(b"".join(_line(row) for row in rows))
+            try:
+                await response.write(b"".join(_line(row) for row in rows))
+            except ConnectionError:  # the reader went away
+                break
             last = rows[-1]["id"]
         else:
             await bell.wait(stored, RECHECK)

@@ -11,6 +11,7 @@ from anycastle.model.api import (
     ClientCreated,
     ClientRemoved,
     ClientView,
+    Connection,
     JoinRequest,
     NodeView,
     RenewRequest,
@@ -53,6 +54,14 @@ _CLIENTS = (
         clients.show,
         result=ClientView,
         errors=(404,),
+    ),
+    Route(
+        "GET",
+        "/v1/connection",
+        Access.VIEWER,
+        "What every client of the deployment has in its file",
+        clients.show_connection,
+        result=Connection,
     ),
     Route(
         "DELETE",
