@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -58,7 +59,7 @@ def start(layout: Layout, record: HostRecord) -> None:
     host = record.host
     container.kill(layout, host.name)
     registry.add_host(layout.lab, host.name)
-    _plug(layout, record)
+    _plug(layout, record, host.sysctls)
     container.boot(layout, host.name, _image(layout, host.name))
     container.wait_ready(layout, host.name, record.management.address(host.number))
 
@@ -79,7 +80,9 @@ def update(layout: Layout, old: HostRecord, new: HostRecord) -> None:
         start(layout, new)
         return
     _unplug_stale(layout, old, new)
-    _plug(layout, new)
+    # What software of the host has set since it booted is not the plan's to change.
+    changed_sysctls = dict(new.host.sysctls.items() - old.host.sysctls.items())
+    _plug(layout, new, changed_sysctls)
     _change_running(leader, old.host, new.host, changed, stale)
     _save(layout, new)
 
@@ -172,7 +175,7 @@ def _unplug_stale(layout: Layout, old: HostRecord, new: HostRecord) -> None:
         ip.batch(netns, [f"link delete dev {MANAGEMENT_DEVICE}"])
 
 
-def _plug(layout: Layout, record: HostRecord) -> None:
+def _plug(layout: Layout, record: HostRecord, sysctls: Mapping[str, str]) -> None:
     """Bring the namespace to what plan and records say; a dead host's is made anew."""
     host, netns = record.host, layout.netns(record.host.name)
     cables = links.of_host(layout, host.name)
@@ -181,7 +184,7 @@ def _plug(layout: Layout, record: HostRecord) -> None:
     elif not cgroup.populated(cgroup.group(layout.lab, host.name)):
         own = [port.device for link in cables for port in link.ends if port.host == host.name]
         ip.renew_namespace(netns, [MANAGEMENT_DEVICE, *own])
-    ip.sysctl(netns, host.sysctls)
+    ip.sysctl(netns, sysctls)
     devices = ip.links(netns)
     current = wiring.addresses_of(ip.show(netns, "address", "show", "dev", "lo"))
     ip.batch(netns, wiring.loopback_lines(host, current))

@@ -11,8 +11,7 @@ from components.lab.world import Link, Port
 
 def create(layout: Layout, link: Link) -> None:
     """Make the link or bring an existing one to this state. Both hosts exist."""
-    layout.links.mkdir(parents=True, exist_ok=True)
-    layout.link(link.name).write_bytes(to_json(link))
+    _save(layout, link)
     if not present(layout, link):
         _remove_ends(layout, link)
         first, second = link.ends
@@ -85,6 +84,15 @@ def _remove_gateways(layout: Layout, port: Port, stale: set[Address]) -> None:
         default = "0.0.0.0/0" if gateway.version == 4 else "::/0"
         if ip.show(netns, f"-{gateway.version}", "route", "show", default, "via", str(gateway)):
             ip.batch(netns, [f"route delete {default} via {gateway}"])
+
+
+def _save(layout: Layout, link: Link) -> None:
+    """At once, as a host that starts meanwhile reads all links."""
+    layout.links.mkdir(parents=True, exist_ok=True)
+    path = layout.link(link.name)
+    temporary = path.with_suffix(".new")
+    temporary.write_bytes(to_json(link))
+    temporary.replace(path)
 
 
 def _has_device(layout: Layout, port: Port) -> bool:

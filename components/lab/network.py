@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.lab import ip, registry
+from components.lab import cgroup, ip, registry
 from components.lab.layout import Layout, Management
 
 
@@ -29,8 +29,11 @@ def present(index: int) -> bool:
     return Management(index).bridge in ip.links("")
 
 
-def delete(layout: Layout, index: int) -> None:
-    """Without complaint if it is gone."""
-    if present(index):
+def delete(layout: Layout, index: int | None) -> None:
+    """No host of the lab is left. Without complaint if it is gone."""
+    if index is not None and present(index):
         ip.batch("", [f"link delete dev {Management(index).bridge}"])
+    group = cgroup.group(layout.lab)
+    cgroup.remove(group)
+    cgroup.remove_if_empty(group.parent)
     registry.forget(layout.lab)

@@ -27,15 +27,12 @@ def sweep(layout: Layout) -> list[str]:
         removed.append(f"host {host}")
         hosts.delete(layout, host)
         disks.delete(layout, host)
-    cgroup.remove(group)
-    cgroup.remove_if_empty(group.parent)
     shutil.rmtree(layout.links, ignore_errors=True)
     shutil.rmtree(layout.hosts, ignore_errors=True)
     index = registry.index(layout.lab)
     if index is not None:
         removed.append(f"bridge {Management(index).bridge}")
-        network.delete(layout, index)
-    registry.forget(layout.lab)
+    network.delete(layout, index)
     return removed
 
 

@@ -122,7 +122,10 @@ def test_files_and_addresses_change_in_place(lab: BootedLab) -> None:
         sysctls=old.host.sysctls | {"net.ipv4.ip_default_ttl": "77"},
     )
     new = msgspec.structs.replace(old, host=changed)
+    lab.run("ams-edge", "sysctl -q -w net.ipv6.conf.all.hop_limit=9 net.ipv4.ip_forward=0")
     hosts.update(lab.layout, old, new)
+    own = lab.run("ams-edge", "sysctl -n net.ipv6.conf.all.hop_limit net.ipv4.ip_forward")
+    assert own.split() == ["9", "0"], "what the host's software has set"
     seen = lab.run(
         "ams-edge",
         "cat /etc/marker; stat -c %a /etc/marker; ls /run/reloaded; sysctl -n net.ipv4.ip_default_ttl",

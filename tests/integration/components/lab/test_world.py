@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 from ipaddress import ip_address
 
 import pytest
 
 from components.lab import power
+from components.lab.disk import DiskError
 from tests.samples.lab_deployment import DEPLOYMENT
 from tests.support.booted_lab import BootedLab
 from tests.support.waiting import wait_for
@@ -178,8 +180,70 @@ def test_removing_a_node_leaves_other_sessions_alone(world: BootedLab) -> None:
         assert len(set(before) - set(after)) == 2
         assert {name: before[name] for name in after} == after
         world.expect_node(node)
-        wait_for("the node again", lambda e=edge: all(sessions(world, e).values()), timeout=20)
+        wait_for("the node again", partial(all_back, world, edge, set(before)), timeout=20)
         assert {name: sessions(world, edge)[name] for name in after} == after
+
+
+def test_a_new_base_configuration_drops_no_session(world: BootedLab) -> None:
+    for edge, file, change, shown in (
+        ("ams-edge", "/etc/bird/bird.conf", "s/scan time 10/scan time 11/", "true"),
+        (
+            "fra-edge",
+            "/etc/frr/base.conf",
+            "s/description core2/description second/",
+            "vtysh -c 'sh run'",
+        ),
+    ):
+        before = sessions(world, edge)
+        world.run(edge, f"sed -i '{change}' {file} && edge-peer reload")
+        assert sessions(world, edge) == before
+        assert shown == "true" or "description second" in world.run(edge, shown)
+
+
+def test_dead_daemons_come_back_with_all_sessions(world: BootedLab) -> None:
+    for edge, daemon in (("ams-edge", "bird"), ("fra-edge", "bgpd")):
+        before = set(sessions(world, edge))
+        world.run(edge, f"kill -9 $(pidof {daemon})")
+        wait_for(f"{daemon} again", partial(all_back, world, edge, before), timeout=30)
+
+
+def all_back(lab: BootedLab, router: str, names: set[str]) -> bool:
+    """Are just these sessions established? Not while the daemon can't be asked."""
+    try:
+        return {name for name, life in sessions(lab, router).items() if life} == names
+    except (DiskError, ValueError):
+        return False
+
+
+def test_graceful_shutdown_moves_traffic_to_the_other_datacentre(world: BootedLab) -> None:
+    """RFC 8326: the node still announces, and nobody uses it while there is another path."""
+    for node, edge, other in (("ams-1", "ams-edge", "fra-edge"), ("fra-1", "fra-edge", "ams-edge")):
+        set_shutdown(world, node, True)
+        wait_for("the backbone", partial(goes_by, world, edge, other), timeout=10)
+        set_shutdown(world, node, False)
+        wait_for("the node again", partial(goes_by, world, edge, node), timeout=10)
+
+
+def set_shutdown(lab: BootedLab, node: str, on: bool) -> None:
+    """Mark what the node announces with GRACEFUL_SHUTDOWN, or no longer."""
+    datacentre, number = NODES[node]
+    config = BIRD.format(id=number, dc=datacentre, up=2 * number)
+    if on:
+        config = config.replace(
+            "export where source = RTS_STATIC;",
+            "export filter { bgp_community.add((65535, 0)); "
+            "if source = RTS_STATIC then accept; reject; };",
+        )
+    lab.run(node, "cat >/etc/bird/bird.conf && birdc configure", config)
+
+
+def goes_by(lab: BootedLab, edge: str, device: str) -> bool:
+    """Do both anycast prefixes leave the edge router by this device?"""
+    found = set()
+    for prefix in DEPLOYMENT.anycast.prefixes:
+        routes = json.loads(lab.run(edge, f"ip -{prefix.version} -json route show {prefix}"))
+        found |= {route.get("dev") for route in routes}
+    return found == {device}
 
 
 def kernel_routes(lab: BootedLab, host: str, family: str) -> set[str]:
