@@ -9,6 +9,9 @@ The data path of a packet from a client decides what is here:
    firewall mark; the rule sends it to a table whose default route has the anycast
    address as source, or the client's NAT would drop it (design, section 4, fact 1).
 
+5. What is for another node's client goes to that node over the inter-node path
+   (`agent.fabric`).
+
 Addresses of a pool or of an anycast prefix that nothing here answers for end in an
 unreachable route, so that they can't circle between this node and its edge.
 """
@@ -20,6 +23,7 @@ from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 
 import msgspec
 
+from anycastle.agent.fabric import Fabric, fabric_addresses, fabric_of
 from anycastle.agent.netlink.edge import (
     LOOPBACK,
     MAIN_TABLE,
@@ -35,7 +39,7 @@ from anycastle.agent.wireguard.edge import PeerConfig, clamp, in_order, some_key
 from anycastle.model.addresses import Address, Interface, Network, tunnel_gateway
 from anycastle.model.client import Client, Credential
 from anycastle.model.codec import Key
-from anycastle.model.node import EdgePeer, NodeSpec
+from anycastle.model.node import EdgePeer, NodeSpec, Peer
 
 RULE_PRIORITY = 510
 """Before what routing daemons (1000) and wg-quick (32,765 down) use, after `local` (0)."""
@@ -65,10 +69,17 @@ class Desired(msgspec.Struct, frozen=True):
     rules: frozenset[Rule]
     routes: frozenset[Route]
     sysctls: tuple[Sysctl, ...]
+    fabric: Fabric
 
 
-def desired(spec: NodeSpec, service_key: Key, clients: Mapping[str, Client], now: float) -> Desired:
-    """clients: by id. now: epoch seconds, for credentials that end."""
+def desired(
+    spec: NodeSpec,
+    service_key: Key,
+    clients: Mapping[str, Client],
+    now: float,
+    nodes: Iterable[Peer] = (),
+) -> Desired:
+    """clients: by id. now: epoch seconds, for credentials that end. nodes: the others."""
     return Desired(
         device=spec.wireguard.device,
         private_key=clamp(service_key),
@@ -80,6 +91,7 @@ def desired(spec: NodeSpec, service_key: Key, clients: Mapping[str, Client], now
         rules=frozenset(_rules(spec)),
         routes=frozenset(_routes(spec)),
         sysctls=_sysctls(spec),
+        fabric=fabric_of(spec, nodes),
     )
 
 
@@ -145,6 +157,7 @@ def _addresses(spec: NodeSpec) -> Iterable[DeviceAddress]:
         yield DeviceAddress(LOOPBACK, _interface(address))
     for pool in spec.pools:
         yield DeviceAddress(spec.wireguard.device, tunnel_gateway(pool))
+    yield from fabric_addresses(spec)
 
 
 def _rules(spec: NodeSpec) -> Iterable[Rule]:
@@ -183,7 +196,7 @@ def _sysctls(spec: NodeSpec) -> tuple[Sysctl, ...]:
     are asymmetric by nature.
     """
     device = spec.wireguard.device
-    inbound = (device, *(edge.device for edge in spec.edges))
+    inbound = (device, spec.fabric.device, *(edge.device for edge in spec.edges))
     return (
         Sysctl("net.ipv4.ip_forward", "1"),
         Sysctl("net.ipv6.conf.all.forwarding", "1"),

@@ -6,9 +6,10 @@ top down. Operations are idempotent, and where nothing differs there are none.
 
     settings of the machine
     device, its settings, key port and mark, peers, link up
-    addresses, rules, routes
+    tunnel to the other nodes, link up
+    addresses, rules, routes, the other nodes on the tunnel
     -- removals --
-    routes, rules, addresses, peers
+    routes, rules, addresses, other nodes, peers
 
 A peer that is gone is removed last but always (`apply` sees to that), whatever
 became of the rest: it is a client that must no longer get in.
@@ -17,16 +18,15 @@ became of the rest: it is a client that must no longer get in.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from collections.abc import Set as AbstractSet
 from typing import TypeVar
 
 import msgspec
 
 from anycastle.agent.desired import Desired, peers_of
+from anycastle.agent.fabric import is_anew, peer_adds, peer_removals, tunnel_operations
 from anycastle.agent.netlink.edge import (
     AddAddress,
     AddRule,
-    DeviceAddress,
     Link,
     NetworkOperation,
     NetworkState,
@@ -70,9 +70,12 @@ def diff(desired: Desired, observed: Observed) -> list[Operation]:
         *_settings(desired, present),
         *_puts(desired.peers, present.peers),
         *_link(desired, observed),
+        *tunnel_operations(desired.fabric, observed.network),
         *_sysctls(desired, observed, of_device=True),
         *_network_adds(desired, observed),
+        *peer_adds(desired.fabric, observed.network),
         *_network_removals(desired, observed.network),
+        *peer_removals(desired.fabric, observed.network),
         *_peer_removals(desired.peers, present.peers),
     ]
 
@@ -155,22 +158,33 @@ def _link(desired: Desired, observed: Observed) -> Iterator[SetLink]:
 
 
 def _sysctls(desired: Desired, observed: Observed, *, of_device: bool) -> Iterator[WriteSysctl]:
-    """Those of the WireGuard device only exist when it does, so they come after it."""
+    """Those of a device that we make only exist when it does, so they come after it."""
     present = observed.network.sysctls
-    anew = of_device and observed.wireguard is None
+    anew = _made_anew(desired, observed)
     for sysctl in desired.sysctls:
-        wanted = _names_device(sysctl, desired.device) is of_device
-        if wanted and (anew or present.get(sysctl.name) != sysctl.value):
+        device = _names_one(sysctl, (desired.device, desired.fabric.tunnel.device))
+        wanted = (device is not None) is of_device
+        if wanted and (device in anew or present.get(sysctl.name) != sysctl.value):
             yield WriteSysctl(sysctl)
 
 
-def _names_device(sysctl: Sysctl, device: str) -> bool:
-    return device.replace(".", "/") in sysctl.name.split(".")
+def _made_anew(desired: Desired, observed: Observed) -> set[str]:
+    """Our devices that are missing, or are to go and come back."""
+    anew = {desired.device} if observed.wireguard is None else set()
+    if is_anew(desired.fabric, observed.network):
+        anew.add(desired.fabric.tunnel.device)
+    return anew
+
+
+def _names_one(sysctl: Sysctl, devices: Iterable[str]) -> str | None:
+    parts = sysctl.name.split(".")
+    return next((device for device in devices if device.replace(".", "/") in parts), None)
 
 
 def _network_adds(desired: Desired, observed: Observed) -> Iterator[NetworkOperation]:
     network = observed.network
-    held = _held(network.addresses, desired.device, observed.wireguard)
+    anew = _made_anew(desired, observed)
+    held = {address for address in network.addresses if address.device not in anew}
     for address in sorted(desired.addresses - held, key=str):
         yield AddAddress(address)
     for rule in sorted(desired.rules - network.rules, key=str):
@@ -187,15 +201,6 @@ def _over_live_links(route: Route, links: Mapping[str, Link]) -> Route:
     """
     live = tuple(hop for hop in route.next_hops if hop.device in links and links[hop.device].up)
     return msgspec.structs.replace(route, next_hops=live) if live else route
-
-
-def _held(
-    present: AbstractSet[DeviceAddress], device: str, state: DeviceState | None
-) -> AbstractSet[DeviceAddress]:
-    """Without those of a device that will be made anew."""
-    if state is not None:
-        return present
-    return {address for address in present if address.device != device}
 
 
 def _network_removals(desired: Desired, present: NetworkState) -> Iterator[NetworkOperation]:

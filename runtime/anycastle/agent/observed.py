@@ -20,5 +20,8 @@ def observe(desired: Desired, wireguard: WireGuardEdge, network: NetworkEdge) ->
     """Read all that `desired` is compared with. Blocks; raises WireGuardError, NetworkError."""
     return Observed(
         wireguard.read(),
-        network.read([desired.device], [sysctl.name for sysctl in desired.sysctls]),
+        network.read(
+            [desired.device, desired.fabric.tunnel.device],
+            [sysctl.name for sysctl in desired.sysctls],
+        ),
     )

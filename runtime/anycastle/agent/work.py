@@ -78,7 +78,8 @@ class Work:
         settings, clients = state.settings, dict(state.cache.clients)
 
         def want() -> Desired:
-            return desired(settings.spec, settings.service_key, clients, time.time())
+            key, nodes = settings.service_key, settings.peers
+            return desired(settings.spec, key, clients, time.time(), nodes)
 
         try:
             result = await state.edges.data_path.reconcile(want, keep_peers=not state.has_snapshot)

@@ -37,6 +37,8 @@ def test_addresses_are_loopbacks_anycast_and_the_pools_gateways() -> None:
         DeviceAddress("lo", ip_interface("2001:db8:a::1/128")),
         DeviceAddress("wg0", ip_interface("10.200.0.1/30")),
         DeviceAddress("wg0", ip_interface("fd00:200::1/126")),
+        DeviceAddress("fabric0", ip_interface("10.67.0.1/16")),
+        DeviceAddress("fabric0", ip_interface("fd00:67::a40:1/64")),
     }
 
 

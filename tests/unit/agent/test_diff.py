@@ -42,14 +42,20 @@ FRESH_NODE = """\
     peer put AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA= psk none allowed 10.200.0.16/32 fd00:200::10/128
     link wg0 mtu 1380
     link wg0 up
+    tunnel fabric0 02:ac:0a:40:00:01 vni 51820 local 10.64.0.1 port 4789 make
+    link fabric0 mtu 1450
+    link fabric0 up
     sysctl net.ipv4.conf.wg0.rp_filter = 2
+    sysctl net.ipv4.conf.fabric0.rp_filter = 2
     sysctl net.ipv4.conf.wg0.send_redirects = 0
     address 10.200.0.1/30 dev wg0 add
     address 10.64.0.1/32 dev lo add
+    address 10.67.0.1/16 dev fabric0 add
     address 192.0.2.1/32 dev lo add
     address 2001:db8:a::1/128 dev lo add
     address fd00:200::1/126 dev wg0 add
     address fd00:64::1/128 dev lo add
+    address fd00:67::a40:1/64 dev fabric0 add
     rule ipv4 510 fwmark 51820 table 51820 add
     rule ipv6 510 fwmark 51820 table 51820 add
     route unreachable 10.200.0.0/16 table 254 metric 4278198272 put

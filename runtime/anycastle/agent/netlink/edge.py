@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Collection, Iterable
+from ipaddress import IPv4Address
 from typing import Literal, Protocol
 
 import msgspec
@@ -62,7 +63,7 @@ class NextHop(msgspec.Struct, frozen=True):
 
 def hops_in_order(hops: Iterable[NextHop]) -> tuple[NextHop, ...]:
     """The kernel gives IPv6 next hops back in an order of its own: this is ours."""
-    return tuple(sorted(hops, key=str))
+    return tuple(sorted(hops, key=lambda hop: (hop.device, str(hop.gateway))))
 
 
 class RouteKind(enum.StrEnum):
@@ -74,7 +75,7 @@ class Route(msgspec.Struct, frozen=True):
     """A route of ours. metric: as the kernel shows it (never 0).
 
     source: what the kernel takes as the source of packets that have none yet.
-    next_hops: of a unicast route, used side by side, in the order of their text.
+    next_hops: of a unicast route, used side by side, as `hops_in_order` puts them.
     """
 
     table: int
@@ -124,10 +125,46 @@ class Sysctl(msgspec.Struct, frozen=True):
         return f"sysctl {self.name} = {self.value}"
 
 
+class Tunnel(msgspec.Struct, frozen=True):
+    """A VXLAN device that learns nothing. vni: 24 bits. port: UDP, both ways."""
+
+    device: str
+    mac: str
+    vni: int
+    local: IPv4Address
+    port: int
+
+    def __str__(self) -> str:
+        return f"tunnel {self.device} {self.mac} vni {self.vni} local {self.local} port {self.port}"
+
+
+class TunnelPeer(msgspec.Struct, frozen=True):
+    """Where a tunnel sends frames for a hardware address (an FDB entry)."""
+
+    device: str
+    mac: str
+    remote: IPv4Address
+
+    def __str__(self) -> str:
+        return f"tunnel peer {self.mac} at {self.remote} dev {self.device}"
+
+
+class Neighbour(msgspec.Struct, frozen=True):
+    """A permanent neighbour: no ARP or neighbour discovery for this address."""
+
+    device: str
+    address: Address
+    mac: str
+
+    def __str__(self) -> str:
+        return f"neighbour {self.address} at {self.mac} dev {self.device}"
+
+
 class NetworkState(msgspec.Struct, frozen=True):
     """What the kernel holds.
 
     addresses: all there are. own_addresses: those with our mark or on our devices.
+    tunnels: by device; tunnel_peers, neighbours: permanent ones on our devices.
     """
 
     links: dict[str, Link]
@@ -136,6 +173,9 @@ class NetworkState(msgspec.Struct, frozen=True):
     rules: frozenset[Rule]
     routes: frozenset[Route]
     sysctls: dict[str, str]
+    tunnels: dict[str, Tunnel] = {}
+    tunnel_peers: frozenset[TunnelPeer] = frozenset()
+    neighbours: frozenset[Neighbour] = frozenset()
 
 
 class SetLink(msgspec.Struct, frozen=True):
@@ -202,8 +242,52 @@ class WriteSysctl(msgspec.Struct, frozen=True):
         return str(self.sysctl)
 
 
-NetworkRemoval = RemoveAddress | RemoveRoute | RemoveRule
-NetworkOperation = SetLink | AddAddress | PutRoute | AddRule | WriteSysctl | NetworkRemoval
+class MakeTunnel(msgspec.Struct, frozen=True):
+    tunnel: Tunnel
+
+    def __str__(self) -> str:
+        return f"{self.tunnel} make"
+
+
+class RemoveTunnel(msgspec.Struct, frozen=True):
+    device: str
+
+    def __str__(self) -> str:
+        return f"tunnel {self.device} remove"
+
+
+class PutTunnelPeer(msgspec.Struct, frozen=True):
+    peer: TunnelPeer
+
+    def __str__(self) -> str:
+        return f"{self.peer} put"
+
+
+class RemoveTunnelPeer(msgspec.Struct, frozen=True):
+    peer: TunnelPeer
+
+    def __str__(self) -> str:
+        return f"{self.peer} remove"
+
+
+class PutNeighbour(msgspec.Struct, frozen=True):
+    neighbour: Neighbour
+
+    def __str__(self) -> str:
+        return f"{self.neighbour} put"
+
+
+class RemoveNeighbour(msgspec.Struct, frozen=True):
+    neighbour: Neighbour
+
+    def __str__(self) -> str:
+        return f"{self.neighbour} remove"
+
+
+# A tunnel goes only to be made anew: its removal is part of an addition.
+NetworkRemoval = RemoveAddress | RemoveRoute | RemoveRule | RemoveTunnelPeer | RemoveNeighbour
+NetworkAddition = AddAddress | PutRoute | AddRule | MakeTunnel | PutTunnelPeer | PutNeighbour
+NetworkOperation = SetLink | WriteSysctl | RemoveTunnel | NetworkAddition | NetworkRemoval
 
 
 class NetworkEdge(Protocol):

@@ -10,16 +10,26 @@ from anycastle.agent.netlink.edge import (
     AddRule,
     DeviceAddress,
     Link,
+    MakeTunnel,
+    Neighbour,
     NetworkError,
     NetworkOperation,
     NetworkState,
+    PutNeighbour,
     PutRoute,
+    PutTunnelPeer,
     RemoveAddress,
+    RemoveNeighbour,
     RemoveRoute,
     RemoveRule,
+    RemoveTunnel,
+    RemoveTunnelPeer,
     Route,
     Rule,
     SetLink,
+    Tunnel,
+    TunnelPeer,
+    WriteSysctl,
 )
 from anycastle.model.addresses import Address
 
@@ -37,6 +47,9 @@ class FakeNetwork:
         self.rules: set[Rule] = set()
         self.routes: dict[tuple[object, ...], Route] = {}
         self.sysctls: dict[str, str] = {}
+        self.tunnels: dict[str, Tunnel] = {}
+        self.tunnel_peers: dict[tuple[str, str], TunnelPeer] = {}
+        self.neighbours: dict[tuple[str, Address], Neighbour] = {}
         self.read_only: set[str] = set()
         self.refuse: set[str] = set()
         self.sent: list[NetworkOperation] = []
@@ -54,6 +67,9 @@ class FakeNetwork:
             frozenset(self.rules),
             frozenset(self.routes.values()),
             {name: self.sysctls[name] for name in sysctls if name in self.sysctls},
+            dict(self.tunnels),
+            frozenset(self.tunnel_peers.values()),
+            frozenset(self.neighbours.values()),
         )
 
     def apply(self, operation: NetworkOperation) -> None:
@@ -74,8 +90,29 @@ class FakeNetwork:
             self.routes[operation.route.slot] = operation.route
         elif isinstance(operation, RemoveRoute):
             self.routes.pop(operation.route.slot, None)
-        else:
+        elif isinstance(operation, WriteSysctl):
             self._write(operation.sysctl.name, operation.sysctl.value)
+
+        else:
+            self._apply_to_tunnel(operation)
+
+    def _apply_to_tunnel(self, operation: NetworkOperation) -> None:
+        if isinstance(operation, MakeTunnel):
+            self.tunnels[operation.tunnel.device] = operation.tunnel
+            self.links[operation.tunnel.device] = Link(1500, up=False, kind="vxlan")
+        elif isinstance(operation, RemoveTunnel):
+            self.vanish(operation.device)
+        elif isinstance(operation, PutTunnelPeer):
+            peer = operation.peer
+            self.tunnel_peers[peer.device, peer.mac] = peer
+        elif isinstance(operation, RemoveTunnelPeer):
+            self.tunnel_peers.pop((operation.peer.device, operation.peer.mac), None)
+        elif isinstance(operation, PutNeighbour):
+            neighbour = operation.neighbour
+            self.neighbours[neighbour.device, neighbour.address] = neighbour
+        elif isinstance(operation, RemoveNeighbour):
+            gone = operation.neighbour
+            self.neighbours.pop((gone.device, gone.address), None)
 
     def source_of(self, mark: int, destination: Address) -> Address | None:
         """By the rules and the most specific route, as the kernel would."""
@@ -100,6 +137,11 @@ class FakeNetwork:
     def vanish(self, device: str) -> None:
         """Take a device away with all that was on it."""
         self.links.pop(device, None)
+        self.tunnels.pop(device, None)
+        self.tunnel_peers = {
+            key: peer for key, peer in self.tunnel_peers.items() if peer.device != device
+        }
+        self.neighbours = {key: one for key, one in self.neighbours.items() if one.device != device}
         self.addresses = {
             address: marked
             for address, marked in self.addresses.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import socket
 import struct
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -15,16 +16,25 @@ from anycastle.agent.netlink.edge import (
     AddRule,
     DeviceAddress,
     Link,
+    MakeTunnel,
+    Neighbour,
     NetworkError,
     NetworkOperation,
     NetworkState,
+    PutNeighbour,
     PutRoute,
+    PutTunnelPeer,
     RemoveAddress,
+    RemoveNeighbour,
     RemoveRoute,
     RemoveRule,
+    RemoveTunnel,
+    RemoveTunnelPeer,
     Route,
     Rule,
     SetLink,
+    Tunnel,
+    TunnelPeer,
     WriteSysctl,
 )
 from anycastle.agent.netlink.socket import (
@@ -49,6 +59,12 @@ class KernelNetwork:
         self._socket = NetlinkSocket(NETLINK_ROUTE)
         self._actions: dict[type, Callable[[Any], None]] = {
             SetLink: self._set_link,
+            MakeTunnel: self._make_tunnel,
+            RemoveTunnel: lambda operation: self.delete_link(operation.device),
+            PutTunnelPeer: self._put_tunnel_peer,
+            RemoveTunnelPeer: self._remove_tunnel_peer,
+            PutNeighbour: self._put_neighbour,
+            RemoveNeighbour: self._remove_neighbour,
             AddAddress: self._add_address,
             RemoveAddress: self._remove_address,
             PutRoute: self._put_route,
@@ -60,7 +76,7 @@ class KernelNetwork:
 
     def read(self, devices: Collection[str], sysctls: Collection[str]) -> NetworkState:
         with _reason("the kernel's network state can't be read"):
-            names, links = self._links()
+            names, links, tunnels = self._links()
             present, ours = self._addresses(names, devices)
             return NetworkState(
                 links=links,
@@ -71,6 +87,9 @@ class KernelNetwork:
                 sysctls={
                     name: value for name in sysctls if (value := sysctl.read(name)) is not None
                 },
+                tunnels=tunnels,
+                tunnel_peers=self._tunnel_peers(names, devices),
+                neighbours=self._neighbours(names, devices),
             )
 
     def apply(self, operation: NetworkOperation) -> None:
@@ -112,13 +131,16 @@ class KernelNetwork:
 
     # reading
 
-    def _links(self) -> tuple[dict[int, str], dict[str, Link]]:
+    def _links(self) -> tuple[dict[int, str], dict[str, Link], dict[str, Tunnel]]:
         names: dict[int, str] = {}
         links: dict[str, Link] = {}
+        tunnels: dict[str, Tunnel] = {}
         for body in self._socket.dump(messages.RTM_GETLINK, _IFINFOMSG.pack(0, 0, 0, 0, 0)):
             index, name, link = messages.link_of(body)
             names[index], links[name] = name, link
-        return names, links
+            if link.kind == "vxlan" and (tunnel := messages.tunnel_of(body)) is not None:
+                tunnels[name] = tunnel
+        return names, links, tunnels
 
     def _addresses(
         self, names: dict[int, str], devices: Collection[str]
@@ -152,6 +174,25 @@ class KernelNetwork:
         routes = (messages.route_of(body, names) for body in bodies)
         return frozenset(route for route in routes if route is not None)
 
+    def _neighbours(self, names: dict[int, str], devices: Collection[str]) -> frozenset[Neighbour]:
+        bodies = (
+            body
+            for family in (socket.AF_INET, socket.AF_INET6)
+            for body in self._socket.dump(
+                messages.RTM_GETNEIGH, messages.neighbours_request(family)
+            )
+        )
+        found = (messages.neighbour_of(body, names) for body in bodies)
+        return frozenset(one for one in found if one is not None and one.device in devices)
+
+    def _tunnel_peers(
+        self, names: dict[int, str], devices: Collection[str]
+    ) -> frozenset[TunnelPeer]:
+        body = messages.neighbours_request(socket.AF_BRIDGE)
+        bodies = self._socket.dump(messages.RTM_GETNEIGH, body)
+        found = (messages.tunnel_peer_of(body, names) for body in bodies)
+        return frozenset(one for one in found if one is not None and one.device in devices)
+
     # changing
 
     def _link_body(self, device: str) -> bytes | None:
@@ -175,6 +216,31 @@ class KernelNetwork:
         index = self._index(operation.device)
         body = messages.link_set(index, operation.mtu, operation.up)
         self._socket.request(messages.RTM_NEWLINK, body)
+
+    def _make_tunnel(self, operation: MakeTunnel) -> None:
+        with _unless({errno.EEXIST}):
+            body = messages.tunnel_new(operation.tunnel)
+            self._socket.request(messages.RTM_NEWLINK, body, NLM_F_CREATE | NLM_F_EXCL)
+
+    def _put_tunnel_peer(self, operation: PutTunnelPeer) -> None:
+        body = messages.tunnel_peer_body(operation.peer, self._index(operation.peer.device))
+        self._socket.request(messages.RTM_NEWNEIGH, body, NLM_F_CREATE | NLM_F_REPLACE)
+
+    def _remove_tunnel_peer(self, operation: RemoveTunnelPeer) -> None:
+        body = messages.tunnel_peer_body(operation.peer, self._index(operation.peer.device))
+        with _unless(_ABSENT):
+            self._socket.request(messages.RTM_DELNEIGH, body)
+
+    def _put_neighbour(self, operation: PutNeighbour) -> None:
+        index = self._index(operation.neighbour.device)
+        body = messages.neighbour_body(operation.neighbour, index)
+        self._socket.request(messages.RTM_NEWNEIGH, body, NLM_F_CREATE | NLM_F_REPLACE)
+
+    def _remove_neighbour(self, operation: RemoveNeighbour) -> None:
+        index = self._index(operation.neighbour.device)
+        body = messages.neighbour_body(operation.neighbour, index)
+        with _unless(_ABSENT):
+            self._socket.request(messages.RTM_DELNEIGH, body)
 
     def _add_address(self, operation: AddAddress) -> None:
         body = messages.address_body(operation.address, self._index(operation.address.device))

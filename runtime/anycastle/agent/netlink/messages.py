@@ -16,16 +16,20 @@ from pyroute2.netlink import nlmsg
 from pyroute2.netlink.rtnl.fibmsg import fibmsg
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+from pyroute2.netlink.rtnl.ndmsg import ndmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from anycastle.agent.netlink.edge import (
     PROTOCOL,
     DeviceAddress,
     Link,
+    Neighbour,
     NextHop,
     Route,
     RouteKind,
     Rule,
+    Tunnel,
+    TunnelPeer,
     hops_in_order,
 )
 from anycastle.model.addresses import Address
@@ -33,6 +37,7 @@ from anycastle.model.addresses import Address
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
+RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
 RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
 
 _HEADER = 16  # bytes of struct nlmsghdr, which the socket writes itself
@@ -45,6 +50,8 @@ _TYPES = {RouteKind.UNICAST: 1, RouteKind.UNREACHABLE: 7}  # RTN_*
 _KINDS = {number: kind for kind, number in _TYPES.items()}
 _FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 _VERSION = {socket.AF_INET: 4, socket.AF_INET6: 6}
+_PERMANENT = 0x80  # NUD_PERMANENT
+_SELF = 0x02  # NTF_SELF: the device's own table, not its bridge's
 _ANY_MASK = 0xFFFFFFFF
 
 Fields = dict[str, Any]
@@ -80,6 +87,38 @@ def link_new(device: str, kind: str) -> bytes:
     """Body of RTM_NEWLINK that makes a device of the kind."""
     info = {"attrs": [("IFLA_INFO_KIND", kind)]}
     return encode(ifinfmsg, {}, [("IFLA_IFNAME", device), ("IFLA_LINKINFO", info)])
+
+
+def tunnel_new(tunnel: Tunnel) -> bytes:
+    """Body of RTM_NEWLINK that makes a VXLAN device."""
+    data = [
+        ("IFLA_VXLAN_ID", tunnel.vni),
+        ("IFLA_VXLAN_LOCAL", str(tunnel.local)),
+        ("IFLA_VXLAN_PORT", tunnel.port),
+        ("IFLA_VXLAN_LEARNING", 0),
+    ]
+    info = {"attrs": [("IFLA_INFO_KIND", "vxlan"), ("IFLA_INFO_DATA", {"attrs": data})]}
+    name, address = ("IFLA_IFNAME", tunnel.device), ("IFLA_ADDRESS", tunnel.mac)
+    return encode(ifinfmsg, {}, [name, address, ("IFLA_LINKINFO", info)])
+
+
+def tunnel_of(body: bytes) -> Tunnel | None:
+    """None: not a VXLAN device, or one that we could not have made."""
+    message = decode(ifinfmsg, body)
+    info = message.get_attr("IFLA_LINKINFO")
+    if info is None or info.get_attr("IFLA_INFO_KIND") != "vxlan":
+        return None
+    data = info.get_attr("IFLA_INFO_DATA")
+    local = data.get_attr("IFLA_VXLAN_LOCAL")
+    if local is None or data.get_attr("IFLA_VXLAN_LEARNING"):
+        return None
+    return Tunnel(
+        message.get_attr("IFLA_IFNAME"),
+        message.get_attr("IFLA_ADDRESS"),
+        data.get_attr("IFLA_VXLAN_ID"),
+        ipaddress.IPv4Address(local),
+        data.get_attr("IFLA_VXLAN_PORT"),
+    )
 
 
 def link_set(index: int, mtu: int | None, up: bool | None) -> bytes:
@@ -214,6 +253,52 @@ def lookup_source(body: bytes) -> Address | None:
     """The source address in the answer to `lookup_request`."""
     source = decode(rtmsg, body).get_attr("RTA_PREFSRC")
     return ipaddress.ip_address(source) if source else None
+
+
+# neighbours ----------------------------------------------------------------
+
+
+def neighbours_request(family: int) -> bytes:
+    """Body of an RTM_GETNEIGH dump; AF_BRIDGE asks for the tunnels' ends."""
+    return encode(ndmsg, {"family": family}, [])
+
+
+def neighbour_body(neighbour: Neighbour, index: int) -> bytes:
+    """Body of RTM_NEWNEIGH and RTM_DELNEIGH."""
+    family = _FAMILY[neighbour.address.version]
+    fields = {"family": family, "ifindex": index, "state": _PERMANENT}
+    address = ("NDA_DST", str(neighbour.address))
+    return encode(ndmsg, fields, [address, ("NDA_LLADDR", neighbour.mac)])
+
+
+def neighbour_of(body: bytes, names: Mapping[int, str]) -> Neighbour | None:
+    """None: not a permanent one, or of an unknown device."""
+    message = decode(ndmsg, body)
+    device, mac = names.get(message["ifindex"]), message.get_attr("NDA_LLADDR")
+    if device is None or mac is None or not message["state"] & _PERMANENT:
+        return None
+    return Neighbour(device, ipaddress.ip_address(message.get_attr("NDA_DST")), mac)
+
+
+def tunnel_peer_body(peer: TunnelPeer, index: int) -> bytes:
+    """Body of RTM_NEWNEIGH and RTM_DELNEIGH."""
+    fields = {
+        "family": socket.AF_BRIDGE,
+        "ifindex": index,
+        "state": _PERMANENT,
+        "flags": _SELF,
+    }
+    remote = ("NDA_DST", str(peer.remote))
+    return encode(ndmsg, fields, [("NDA_LLADDR", peer.mac), remote])
+
+
+def tunnel_peer_of(body: bytes, names: Mapping[int, str]) -> TunnelPeer | None:
+    """None: no tunnel's (a bridge port has entries of the same kind, without a remote)."""
+    message = decode(ndmsg, body)
+    device, remote = names.get(message["ifindex"]), message.get_attr("NDA_DST")
+    if device is None or remote is None:
+        return None
+    return TunnelPeer(device, message.get_attr("NDA_LLADDR"), ipaddress.IPv4Address(remote))
 
 
 # rules ---------------------------------------------------------------------
