@@ -65,8 +65,7 @@ class Node:
     def start(self) -> None:
         with (self.folder / "agent.log").open("ab") as log:
             self.agent = subprocess.Popen(
-                ["ip", "netns", "exec", self.space.name, sys.executable, "-m"]
-                + ["tests.support.agent_process", str(self.folder)],
+                _module(self.space, "tests.support.agent_process", str(self.folder)),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -192,8 +191,7 @@ class World:
         config = self.paper.config()
         with (self.paper.directory / "control.log").open("ab") as log:
             self.api = subprocess.Popen(
-                ["ip", "netns", "exec", self.edge.name, sys.executable, "-m"]
-                + ["anycastle.control.main", "--config", str(config), "serve"],
+                _module(self.edge, "anycastle.control.main", "--config", str(config), "serve"),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -364,6 +362,11 @@ def _client(
         ["wg", "pubkey"], input=private.text, capture_output=True, text=True, check=True
     )
     return Client(far, device, private, Key.from_text(public.stdout.strip()))
+
+
+def _module(space: Namespace, *words: str) -> list[str]:
+    """The command that runs a Python module in a namespace."""
+    return ["ip", "netns", "exec", space.name, sys.executable, "-m", *words]
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

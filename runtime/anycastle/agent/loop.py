@@ -53,6 +53,9 @@ from anycastle.model.feed import Change, Snapshot
 STUCK = 5.0
 """Seconds without a handled notice after which the loop counts as dead."""
 
+WATCHDOG = 1.0
+"""Seconds between two signs of life for systemd."""
+
 log = structlog.get_logger()
 
 
@@ -70,6 +73,7 @@ class Loop:
         self._links: tuple[object, ...] = ()
         self._established: dict[str, bool] = {}
         self._clients_complete = False
+        self._watched_at = 0.0
         self._handlers = self._all_handlers()
 
     async def run(self) -> None:
@@ -81,10 +85,16 @@ class Loop:
                 notice, waited = await self._inbox.get()
                 self.state.metrics.lag.observe(waited)
                 self._handle(notice)
-                self.state.handled_at = time.monotonic()
+                self._show_life()
             for task in tasks:
                 task.cancel()
         await self._work.close()
+
+    def _show_life(self) -> None:
+        self.state.handled_at = time.monotonic()
+        if self.state.handled_at - self._watched_at > WATCHDOG:
+            self._watched_at = self.state.handled_at
+            systemd.notify("WATCHDOG=1")
 
     def stuck(self) -> str:
         """Why the loop counts as dead, "" when it lives."""
@@ -172,7 +182,6 @@ class Loop:
 
     def _round_ended(self, notice: RoundEnded) -> None:
         self.state.announcing.results = notice.results
-        systemd.notify("WATCHDOG=1")
         self._step(round_ended=True)
 
     def _look_again(self, _: OthersChanged | TimePassed) -> None:
