@@ -13,7 +13,7 @@ exec 9>/run/edge-peer.lock
 flock 9
 
 neighbours() {
-    sed -n 's/^ neighbor \([^ ]*\) remote-as .*/\1/p' "$1" 2>/dev/null || true
+    sed -n 's/^ neighbor \([^ ]*\) peer-group .*/\1/p' "$1" 2>/dev/null || true
 }
 
 if [ -d /etc/bird/nodes.d ]; then

@@ -34,11 +34,13 @@ def edge(router: Router) -> str:
 
 
 def node(router_asn: int, neighbour: Neighbour) -> str:
-    """The sessions with one node. Policy and timers are those of the peer group."""
+    """The sessions with one node. ASN, policy and timers are those of the peer group.
+
+    It is written as FRR itself shows it, else frr-reload finds differences in it.
+    """
     lines = [f"router bgp {router_asn}"]
     for version, local, remote in _sides(neighbour):
         lines += [
-            f" neighbor {remote} remote-as {neighbour.asn}",
             f" neighbor {remote} peer-group NODE{version}",
             f" neighbor {remote} update-source {local}",
             f" neighbor {remote} description {neighbour.name}",
