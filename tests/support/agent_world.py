@@ -260,7 +260,6 @@ def world(folder: Path, postgres: Postgres) -> Iterator[World]:
             _wire(node, edge)
             nodes.append(node)
         for node in nodes:
-            bgp_world._fabric(node, [other for other in nodes if other is not node])  # type: ignore[arg-type]
             for other in nodes:
                 path = node.folder / "etc" / "peers.d" / f"{other.spec.name}.json"
                 if other is not node:

@@ -137,12 +137,15 @@ def build(host: Host, settings: Settings, inbox: Inbox, control: ControlClient) 
     history = host.run / "health.json"
     announcing = Announcing(spec.health, speaker, emit, history, time.monotonic)
     announcing.rank = settings.rank
+    sessions = Sessions(speaker.others)
+    around = Surroundings(spec, KernelNetwork(), host.state, time.monotonic)
+    around.owned = sessions.owned_keys
     return State(
         directory=host.settings,
         settings=settings,
         cache=Cache(host.state / "snapshot", spec.deployment),
-        sessions=Sessions(speaker.others),
-        around=Surroundings(spec, KernelNetwork(), host.state, time.monotonic),
+        sessions=sessions,
+        around=around,
         announcing=announcing,
         metrics=metrics,
         edges=Edges(

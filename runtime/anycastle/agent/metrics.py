@@ -30,7 +30,7 @@ class Metrics:
     """Counters are moved as things happen; what describes a state is set at each scrape."""
 
     def __init__(self) -> None:
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)

@@ -170,6 +170,10 @@ class Sessions:
         self._seen.clear()
         return outcome
 
+    def owned_keys(self) -> set[Key]:
+        """The peers under whose keys the owned sessions run."""
+        return {owned.key for owned in self.owned.values()}
+
     def resets_due(self, now: float) -> list[Client]:
         """Clients whose grace is over: reset their peers now. Each is returned once."""
         due = [client_id for client_id, at in self._resets.items() if at <= now]

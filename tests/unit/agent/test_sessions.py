@@ -241,35 +241,48 @@ steps = st.lists(
 )
 
 
-@given(steps)
-def test_what_bgp_was_told_is_what_the_node_owns(history: list[tuple[str, float]]) -> None:
-    """Announcements less withdrawals always equal the owned sessions, whatever happens."""
-    world, now = World(), NOW
-    handshake, received, endpoint = 0.0, 0, HOME
-    told: dict[Network, ClientRoute] = {}
-    for what, seconds in history:
-        now += seconds
-        outcomes = []
-        if what == "rekey":
-            handshake, received = now, received + 148
-        elif what == "bytes":
-            received += 100
-        elif what == "roam":
-            endpoint = CAFE if endpoint == HOME else HOME
-        elif what == "reset":
-            handshake, received = 0.0, 0
-        elif what == "hear":
-            outcomes += world.hears(now, now)
-        elif what == "unhear":
-            world.routes.clear()
-        outcomes.append(world.sees(sample(handshake, received, endpoint), now=now))
-        for outcome in outcomes:
+class History:
+    """A client's life, step by step, and what BGP was told of it."""
+
+    def __init__(self) -> None:
+        self.world = World()
+        self.now = NOW
+        self.sample = sample(0.0, 0)
+        self.told: dict[Network, ClientRoute] = {}
+
+    def step(self, what: str, seconds: float) -> None:
+        self.now += seconds
+        heard = self.world.hears(self.now, self.now) if what == "hear" else []
+        if what == "unhear":
+            self.world.routes.clear()
+        self.sample = self.after(what)
+        for outcome in [*heard, self.world.sees(self.sample, now=self.now)]:
             for prefix in outcome.withdraw:
-                del told[prefix]
-            told.update((route.prefix, route) for route in outcome.announce)
-        owned = world.sessions.owned
-        assert set(told) == (set(PREFIXES) if owned else set())
-        for route in told.values():
+                del self.told[prefix]
+            self.told.update((route.prefix, route) for route in outcome.announce)
+
+    def after(self, what: str) -> PeerSample:
+        old = self.sample
+        if what == "rekey":
+            return sample(self.now, old.received + 148, old.endpoint)
+        if what == "bytes":
+            return sample(old.latest_handshake, old.received + 100, old.endpoint)
+        if what == "roam":
+            endpoint = CAFE if old.endpoint == HOME else HOME
+            return sample(old.latest_handshake, old.received, endpoint)
+        return sample(0.0, 0, old.endpoint) if what == "reset" else old
+
+
+@given(steps)
+def test_what_bgp_was_told_is_what_the_node_owns(steps: list[tuple[str, float]]) -> None:
+    """Announcements less withdrawals always equal the owned sessions, whatever happens."""
+    history = History()
+    for what, seconds in steps:
+        history.step(what, seconds)
+        owned = history.world.sessions.owned
+        assert set(history.told) == (set(PREFIXES) if owned else set())
+        for route in history.told.values():
             assert route.endpoint == owned["id1"].endpoint
             assert route.confirmed_at == owned["id1"].confirmed_at
-            assert all(o.confirmed_at <= route.confirmed_at for o in world.others(route.prefix))
+            others = history.world.others(route.prefix)
+            assert all(other.confirmed_at <= route.confirmed_at for other in others)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 from anycastle.agent.netlink.edge import NetworkEdge
 from anycastle.agent.routing.driver import RoutingState
 from anycastle.agent.wireguard.edge import PeerSample
+from anycastle.model.codec import Key
 from anycastle.model.node import NodeSpec
 
 
@@ -45,7 +46,7 @@ class Surroundings:
 
     network: for the probes alone (the data path has its own). state_directory: where
     the agent keeps its last good state. sampled_at: monotonic time of the last sample of
-    WireGuard; samples: that sample. routing: what the daemon last said, at routing_at.
+    WireGuard; samples: that sample. owned: peers whose newest session is here. routing: what the daemon last said, at routing_at.
     sessions: the speaker's sessions, by name. apply_errors: what the last reconcile
     could not do. now: the monotonic clock.
     """
@@ -56,6 +57,7 @@ class Surroundings:
     now: Callable[[], float]
     sampled_at: float | None = None
     samples: list[PeerSample] = field(default_factory=list)
+    owned: Callable[[], Collection[Key]] = frozenset
     routing: RoutingState | None = None
     routing_at: float = 0.0
     sessions: Mapping[str, bool] = field(default_factory=dict)

@@ -1,7 +1,9 @@
 """Many peers stopped being heard at once, while this node goes on sending to them.
 
-One silent peer is a client that went away. When most of those that were heard a moment
-ago fall silent together, the node's receive path is broken, or its way back.
+One silent peer is a client that went away, a handful is a site whose path moved to
+another node. When nearly all of many that were heard a moment ago fall silent together,
+the node's receive path is broken, or its way back. Only clients that this node owns
+count: who has a newer session elsewhere is silent here for a good reason.
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ from anycastle.model.codec import Key
 WINDOW = 10.0
 """Seconds over which a peer has to be silent. Keepalives make clients send every 25 s, but
 a client that is sent to answers within 10 s (WireGuard's passive keepalive)."""
-FRACTION = 0.8
-ENOUGH = 3
+FRACTION = 0.9
+ENOUGH = 16
 """Active peers below which nothing can be concluded."""
 
 Counters = Mapping[Key, tuple[int, int]]
@@ -34,7 +36,12 @@ class Watch:
     def complaint(self) -> str:
         now = self.around.now()
         if not self.taken or now - self.taken[-1][0] >= WINDOW:
-            counters = {s.public_key: (s.received, s.sent) for s in self.around.samples}
+            owned = self.around.owned()
+            counters = {
+                s.public_key: (s.received, s.sent)
+                for s in self.around.samples
+                if s.public_key in owned
+            }
             self.taken = [*self.taken[-2:], (now, counters)]
             self.verdict = judge([counters for _, counters in self.taken])
         return self.verdict

@@ -1,8 +1,22 @@
+from pathlib import Path
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anycastle.agent.health.probes.stall import ENOUGH, FRACTION, Counters, judge, stalled
+from anycastle.agent.health.probe import Surroundings
+from anycastle.agent.health.probes.stall import (
+    ENOUGH,
+    FRACTION,
+    WINDOW,
+    Counters,
+    Watch,
+    judge,
+    stalled,
+)
+from anycastle.agent.netlink.fake import FakeNetwork
+from anycastle.agent.wireguard.edge import PeerSample
 from anycastle.model.codec import Key
+from tests.support.node import node_spec
 
 
 def key(number: int) -> Key:
@@ -26,11 +40,13 @@ GONE = (0, 100, 0, 100)
 
 
 def test_all_silent_at_once_is_a_stall() -> None:
-    assert judge(readings([SILENT] * 5)) == ("5 of 5 active peers are sent to, but no longer heard")
+    assert judge(readings([SILENT] * 20)) == (
+        "20 of 20 active peers are sent to, but no longer heard"
+    )
 
 
 def test_a_few_silent_ones_are_clients_that_went_away() -> None:
-    assert judge(readings([SILENT] * 3 + [LIVELY] * 7)) == ""
+    assert judge(readings([SILENT] * 12 + [LIVELY] * 28)) == ""
 
 
 def test_idle_and_long_gone_peers_say_nothing() -> None:
@@ -38,8 +54,8 @@ def test_idle_and_long_gone_peers_say_nothing() -> None:
     assert judge(readings([IDLE] * 10 + [GONE] * 10)) == ""
 
 
-def test_two_peers_are_not_enough() -> None:
-    assert judge(readings([SILENT] * 2)) == ""
+def test_a_handful_of_peers_is_not_enough() -> None:
+    assert judge(readings([SILENT] * (ENOUGH - 1))) == ""
 
 
 def test_new_and_removed_peers_are_left_out() -> None:
@@ -49,16 +65,33 @@ def test_new_and_removed_peers_are_left_out() -> None:
 
 
 def test_needs_three_readings() -> None:
-    assert judge(readings([SILENT] * 5)[:2]) == ""
+    assert judge(readings([SILENT] * 20)[:2]) == ""
 
 
 step = st.tuples(*[st.integers(0, 1000)] * 4)
 
 
-@given(st.lists(step, max_size=30))
-def test_never_complains_while_a_fifth_is_heard(steps: list[tuple[int, int, int, int]]) -> None:
+@given(st.lists(step, max_size=40))
+def test_complains_only_when_nearly_all_are_silent(steps: list[tuple[int, int, int, int]]) -> None:
     active, silent = stalled(*readings(steps))
     assert 0 <= silent <= active <= len(steps)
     if judge(readings(steps)):
         assert active >= ENOUGH
         assert silent >= FRACTION * active
+
+
+def test_clients_of_other_nodes_do_not_count(tmp_path: Path) -> None:
+    now = 0.0
+    around = Surroundings(node_spec(), FakeNetwork(), tmp_path, now=lambda: now)
+    around.owned = lambda: {key(number) for number in range(20)}
+    watch = Watch(around)
+    for counters in readings([LIVELY] * 20 + [SILENT] * 200):
+        around.samples = [PeerSample(k, None, 1.0, *both) for k, both in counters.items()]
+        assert watch.complaint() == ""
+        now += WINDOW
+    around.owned = lambda: {key(number) for number in range(220)}
+    for counters in readings([LIVELY] * 20 + [SILENT] * 200):
+        around.samples = [PeerSample(k, None, 1.0, *both) for k, both in counters.items()]
+        complaint = watch.complaint()
+        now += WINDOW
+    assert complaint == "200 of 220 active peers are sent to, but no longer heard"
