@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-import tempfile
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +13,7 @@ import psycopg
 import structlog
 from aiohttp import web
 
-from anycastle.control import migrate, systemd
+from anycastle.control import migrate, systemd, tls
 from anycastle.control.api.app import application
 from anycastle.control.database import Database
 from anycastle.control.errors import Unavailable
@@ -67,8 +66,8 @@ async def running(spec: ControlSpec, authority: Authority) -> AsyncIterator[Api]
     hub.on_revoked = services.cut_feeds
     try:
         await _wait_for_database(spec, database)
-        context = server_context()
-        _load_certificate(context, authority, spec)
+        context = tls.server_context()
+        tls.load_certificate(context, authority, spec.names)
         async with (
             _tasks(hub.run(), _renew(context, authority, spec), _housekeep(database)) as broken,
             _listening(services, context) as port,
@@ -78,30 +77,10 @@ async def running(spec: ControlSpec, authority: Authority) -> AsyncIterator[Api]
         await database.close()
 
 
-def server_context() -> ssl.SSLContext:
-    """TLS 1.3; the client's certificate is asked for, each route decides on its need."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.verify_mode = ssl.CERT_OPTIONAL
-    return context
-
-
-def _load_certificate(context: ssl.SSLContext, authority: Authority, spec: ControlSpec) -> None:
-    """Make a new server certificate; connections from now on use it."""
-    issued, key = authority.issue_server(spec.names)
-    # OpenSSL reads keys from files only. This one is its owner's and gone at once.
-    with tempfile.NamedTemporaryFile("w", prefix="anycastle-tls-") as file:
-        file.write(issued.certificate + key)
-        file.flush()
-        context.load_cert_chain(file.name)
-    context.load_verify_locations(cadata=authority.pem)
-    log.info("control.certificate", names=spec.names, expires_at=issued.expires_at.isoformat())
-
-
 async def _renew(context: ssl.SSLContext, authority: Authority, spec: ControlSpec) -> None:
     while True:
         await asyncio.sleep(SERVER_LIFETIME.total_seconds() / 3)
-        _load_certificate(context, authority, spec)
+        tls.load_certificate(context, authority, spec.names)
 
 
 async def _housekeep(database: Database) -> None:
