@@ -46,7 +46,7 @@ from anycastle.model.addresses import (
 from anycastle.model.codec import to_json
 from anycastle.model.deployment import Anycast, Routing
 from anycastle.model.node import ControlEndpoint, EdgePeer, Loopbacks, NodeSpec, Peer
-from tests.support.namespaces import Namespace, add_address, join, namespaces, run
+from tests.support.namespaces import Namespace, namespaces, run
 from tests.support.waiting import wait_for
 
 EDGE_ASN = 64601
@@ -86,6 +86,22 @@ def node_spec(number: int, routing: Routing) -> NodeSpec:
 
 def loopbacks(number: int) -> Loopbacks:
     return Loopbacks(IPv4Address(f"10.64.0.{number}"), IPv6Address(f"fd00:64::{number}"))
+
+
+def veth(left: Namespace, left_device: str, right: Namespace, right_device: str) -> None:
+    """A veth pair, both ends up."""
+    run(
+        f"ip link add {left_device} netns {left.name} type veth "
+        f"peer name {right_device} netns {right.name}"
+    )
+    run(f"ip -n {left.name} link set {left_device} up")
+    run(f"ip -n {right.name} link set {right_device} up")
+
+
+def add_address(space: Namespace, device: str, address: str) -> None:
+    """Usable at once: IPv6 without duplicate address detection."""
+    nodad = " nodad" if ":" in address else ""
+    run(f"ip -n {space.name} address add {address} dev {device}{nodad}")
 
 
 def peer(spec: NodeSpec) -> Peer:
@@ -364,11 +380,11 @@ def _wire(node: Node, edge: Namespace, client: Namespace | None) -> None:
     for loopback in (spec.loopbacks.v4, spec.loopbacks.v6, *spec.anycast.addresses):
         add_address(space, "lo", f"{loopback}/{loopback.max_prefixlen}")
     link = spec.edges[0]
-    join(space, "up0", edge, spec.name)
+    veth(space, "up0", edge, spec.name)
     for local, remote in ((link.local4, link.remote4), (link.local6, link.remote6)):
         add_address(space, "up0", str(local))
         add_address(edge, spec.name, f"{remote}/{local.network.prefixlen}")
-    join(space, "wg0", client or space, "wg0x")
+    veth(space, "wg0", client or space, "wg0x")
     for family in families(spec):
         add_address(space, "wg0", str(tunnel_gateway(family.pool)))
         if client:

@@ -13,8 +13,17 @@ import pytest
 from anycastle.agent.routing.plan import families
 from anycastle.model.addresses import fabric_interface, tunnel_gateway
 from anycastle.model.deployment import Routing
-from tests.support.bgp_world import ANYCAST, Node, Speaker, World, birdc, world
-from tests.support.namespaces import add_address, join, run
+from tests.support.bgp_world import (
+    ANYCAST,
+    Node,
+    Speaker,
+    World,
+    add_address,
+    birdc,
+    veth,
+    world,
+)
+from tests.support.namespaces import run
 from tests.support.waiting import wait_for
 
 BIRD, FRR, THIRD = 0, 1, 2
@@ -210,7 +219,7 @@ def test_wireguard_device_gone_withdraws_the_node(
     node.space.run("ip link delete wg0")
     wait_for("withdrawn at the edge", lambda: off_edge(mesh, node), 1, every=0.01)
     wait_for("client route gone", lambda: gateways(mesh, prefix) == [None] * 3, 1, every=0.02)
-    join(node.space, "wg0", peer, "wg0x")
+    veth(node.space, "wg0", peer, "wg0x")
     for family in families(node.spec):
         add_address(node.space, "wg0", str(tunnel_gateway(family.pool)))
     wait_for("announced again", lambda: not off_edge(mesh, node), 5)
