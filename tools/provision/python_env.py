@@ -18,9 +18,7 @@ from tools.provision.graph import Step
 SYSTEM_PYTHON = Path("/usr/bin/python3")
 LOCK = CHECKOUT / "requirements" / "dev.txt"
 RUNTIME = CHECKOUT / "runtime"
-SITE = (
-    Path("lib") / f"python{platform.python_version_tuple()[0]}.{platform.python_version_tuple()[1]}"
-)
+SITE = Path("lib") / "python{}.{}".format(*platform.python_version_tuple())
 
 
 def packages_env() -> Path:

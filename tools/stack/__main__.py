@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 
 from tools.provision import plugins, result
@@ -18,6 +19,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tools/lab", description=__doc__)
     parser.add_argument("action", choices=("up", "down"))
     action = parser.parse_args().action
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a killed `make` is a Ctrl-C
     with Progress(out=sys.stdout) as progress:
         try:
             act(action, os.environ.get("LAB") or DEFAULT, progress)

@@ -24,6 +24,7 @@ def down(lab: Workspace, work: Engine | None) -> None:
 def destroy(lab: Workspace, work: Engine) -> None:
     """By Pulumi, as long as that works; a lab that is half there is the sweep's."""
     workspace.prepare(lab)
+    engine.end_others(lab)
     engine.free(lab)
     try:
         status = work.watched("destroy", "--yes", "--skip-preview", seconds=DESTROY_SECONDS)

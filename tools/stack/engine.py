@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
-import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ from tools.places import CHECKOUT
 from tools.provision.result import Setup
 from tools.stack import environment
 from tools.stack.workspace import LabFault, Workspace
+
+GRACE_SECONDS = 60.0
 
 # What of pulumi's plain progress a person wants to see: what is done, and what went wrong.
 DONE = re.compile(
@@ -72,29 +76,25 @@ class Engine:
             text=True,
             errors="replace",
             bufsize=1,
+            process_group=0,  # a Ctrl-C reaches us alone; we hand it on once
         )
-        with log.open("w") as file:
-            return self.follow(process, file.write, seconds)
+        with log.open("w", buffering=1) as file, process, deadline(process, seconds) as late:
+            self.follow(process, file.write)
+        return 124 if late.is_set() else process.wait()
 
-    def follow(
-        self, process: subprocess.Popen[str], keep: Callable[[str], Any], seconds: float | None
-    ) -> int:
+    def follow(self, process: subprocess.Popen[str], keep: Callable[[str], Any]) -> None:
+        """Hand on its output until it ends; an interrupted one is asked to end first."""
         assert process.stdout is not None
-        end = time.monotonic() + seconds if seconds else None
         filtered = Filter()
-        late = False
         try:
             for line in process.stdout:
                 keep(line)
                 if filtered.shows(line):
                     self.say(line.rstrip())
-                if end is not None and time.monotonic() > end and not late:
-                    late = True
-                    process.send_signal(signal.SIGINT)
         except KeyboardInterrupt:
-            stop(process)
+            self.say("interrupted: pulumi finishes what it has begun (Ctrl-C again: at once)")
+            end(process)
             raise
-        return 124 if late else process.wait()
 
     def outputs(self) -> dict[str, Any]:
         return dict(json.loads(self.quiet("stack", "output", "--json", "--show-secrets")))
@@ -122,13 +122,30 @@ def noise(line: str) -> bool:
     return "using pulumi-language-python from $PATH" in line
 
 
-def stop(process: subprocess.Popen[str]) -> None:
-    """End pulumi as a person's Ctrl-C has: it got the signal, too; wait until it has saved its state."""
-    sys.stderr.write(
-        "interrupted: pulumi finishes what it has begun (Ctrl-C again: stop at once)\n"
-    )
+@contextmanager
+def deadline(process: subprocess.Popen[str], seconds: float | None) -> Iterator[threading.Event]:
+    """Ends `process` after `seconds`; the event tells whether that happened."""
+    late = threading.Event()
+
+    def strike() -> None:
+        late.set()
+        end(process)
+
+    timer = threading.Timer(seconds or 0, strike)
+    timer.daemon = True
+    if seconds is not None:
+        timer.start()
     try:
-        process.wait(timeout=60)
+        yield late
+    finally:
+        timer.cancel()
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """Interrupt pulumi, as Ctrl-C does, so that it saves its state; kill it if it does not end."""
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(timeout=GRACE_SECONDS)
     except (KeyboardInterrupt, subprocess.TimeoutExpired):
         process.kill()
         process.wait()
@@ -152,11 +169,14 @@ def stale_locks(folder: Path, alive: Callable[[int], bool]) -> tuple[list[Path],
 
 
 def is_pulumi(process: int) -> bool:
-    """Whether a process runs and is a pulumi (numbers are used again)."""
+    """Whether a process runs and is a pulumi (numbers are used again, and one may wait for its end)."""
     try:
-        return Path(f"/proc/{process}/comm").read_text().strip().startswith("pulumi")
+        name, _, rest = (
+            Path(f"/proc/{process}/stat").read_text().partition(" (")[2].rpartition(") ")
+        )
     except OSError:
         return False
+    return name.startswith("pulumi") and not rest.startswith("Z")
 
 
 def free(lab: Workspace) -> None:
@@ -164,7 +184,20 @@ def free(lab: Workspace) -> None:
     gone, living = stale_locks(lab.locks, is_pulumi)
     if living:
         raise LabFault(
-            f"a pulumi (process {living[0]}) is at work on the lab {lab.name}; wait for it"
+            f"a pulumi (process {living[0]}) is at work on the lab {lab.name}: wait for it"
         )
     for file in gone:
         file.unlink()
+
+
+def end_others(lab: Workspace) -> None:
+    """Interrupt a pulumi that works on this lab (an `up` whose `make` was killed), then kill it."""
+    _, living = stale_locks(lab.locks, is_pulumi)
+    for number, seconds in ((signal.SIGINT, GRACE_SECONDS), (signal.SIGKILL, 5.0)):
+        left = [process for process in living if is_pulumi(process)]
+        for process in left:
+            with suppress(ProcessLookupError):
+                os.kill(process, number)
+        limit = time.monotonic() + seconds
+        while any(is_pulumi(process) for process in left) and time.monotonic() < limit:
+            time.sleep(0.1)
