@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -31,6 +32,8 @@ GUEST_TESTS = Path(__file__).parent / "guest"
 INSIDE = "ANYCASTLE_KERNEL_GUEST"
 GUEST_TIMEOUT = 600.0
 """Seconds for all of the guest: without KVM it is some ten times slower than the host."""
+
+TOOLS = ("ip", "wg", "ping")
 
 INI = """\
 [pytest]
@@ -167,6 +170,7 @@ def _boot(folder: Path, wanted: list[str], *, kvm: bool) -> str:
     assert vng is not None
     assert kernel is not None
     (folder / "pytest.ini").write_text(INI.format(root=ROOT))
+    _copy_tools(folder / "tools")
     script = folder / "script"
     script.write_text(_script(folder, wanted))
     command = [vng, "--run", str(kernel), "--rw", "--user", "root", "--cpus", "2"]
@@ -186,6 +190,18 @@ def _boot(folder: Path, wanted: list[str], *, kvm: bool) -> str:
     return console.read_text(errors="replace")
 
 
+def _copy_tools(folder: Path) -> None:
+    """Programs that tests start often, for the guest's memory: this machine's files are slow there."""
+    folder.mkdir(exist_ok=True)
+    for program in map(shutil.which, TOOLS):
+        if program is None:
+            continue
+        shutil.copy(program, folder)
+        linked = subprocess.run(["ldd", program], capture_output=True, text=True, check=False)
+        for library in re.findall(r"=> (/\S+)", linked.stdout):
+            shutil.copy(library, folder)
+
+
 def _end_group(guest: subprocess.Popen[bytes]) -> None:
     """vng starts QEMU as a child: end both."""
     if guest.poll() is None:
@@ -201,7 +217,9 @@ def _script(folder: Path, wanted: list[str]) -> str:
         [
             f"touch {folder}/started",
             f"exec > {folder}/output 2>&1",
-            f"export PATH={shlex.quote(os.environ['PATH'])}:/usr/sbin:/sbin",
+            f"cp -r {folder}/tools /run/tools",
+            f"export PATH=/run/tools:{shlex.quote(os.environ['PATH'])}:/usr/sbin:/sbin",
+            "export LD_LIBRARY_PATH=/run/tools",
             f"export {INSIDE}={folder}/reports PYTHONDONTWRITEBYTECODE=1",
             "export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1",
             f"cd {shlex.quote(str(ROOT))}",

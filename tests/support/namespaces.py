@@ -35,6 +35,10 @@ class Namespace:
                 stderr=subprocess.STDOUT,
             )
 
+    def batch(self, *lines: str) -> None:
+        """Several `ip` commands in one process: starting them is what takes the time."""
+        ip_batch(*lines, options=("-n", self.name))
+
     @contextmanager
     def entered(self) -> Iterator[None]:
         """This thread is in the namespace for the time; sockets made there stay there."""
@@ -56,6 +60,19 @@ def run(command: str, *, check: bool = True) -> str:
     return done.stdout
 
 
+def ip_batch(*lines: str, options: tuple[str, ...] = ()) -> None:
+    """`ip` commands in one process. Raises AssertionError with the errors."""
+    done = subprocess.run(
+        ["ip", *options, "-batch", "-"],
+        input="\n".join(lines) + "\n",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise AssertionError(f"ip {lines}: exit code {done.returncode}: {done.stderr}")
+
+
 @contextmanager
 def namespaces(*roles: str) -> Iterator[list[Namespace]]:
     """One namespace for each role, names made unique, loopback up; deleted at the end."""
@@ -66,7 +83,7 @@ def namespaces(*roles: str) -> Iterator[list[Namespace]]:
             space = Namespace(f"act-{role}-{suffix}")
             run(f"ip netns add {space.name}")
             made.append(space)
-            run(f"ip -n {space.name} link set lo up")
+            space.batch("link set lo up")
         yield made
     finally:
         for space in made:
@@ -79,19 +96,11 @@ def unique_device(prefix: str = "actw") -> str:
 
 
 def join(left: Namespace, left_device: str, right: Namespace, right_device: str) -> None:
-    """A veth pair, both ends up."""
-    run(
-        f"ip link add {left_device} netns {left.name} type veth "
+    """A veth pair between the two, both ends down."""
+    ip_batch(
+        f"link add {left_device} netns {left.name} type veth "
         f"peer name {right_device} netns {right.name}"
     )
-    run(f"ip -n {left.name} link set {left_device} up")
-    run(f"ip -n {right.name} link set {right_device} up")
-
-
-def add_address(space: Namespace, device: str, address: str) -> None:
-    """Usable at once: IPv6 without duplicate address detection."""
-    nodad = " nodad" if ":" in address else ""
-    run(f"ip -n {space.name} address add {address} dev {device}{nodad}")
 
 
 def _setns(descriptor: int) -> None:

@@ -15,6 +15,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
 from anycastle.agent.apply import ApplyResult, reconcile
 from anycastle.agent.desired import Desired, desired
 from anycastle.agent.diff import diff, render
@@ -26,11 +28,14 @@ from anycastle.model.addresses import Address
 from anycastle.model.client import Client, Credential
 from anycastle.model.codec import Key
 from anycastle.model.node import NodeSpec
-from tests.support.namespaces import Namespace, add_address, join, namespaces, run, unique_device
+from tests.support.namespaces import Namespace, join, namespaces, run, unique_device
 from tests.support.node import ANYCAST4, NOW, SERVICE_KEY, client, clients, node_spec
 from tests.support.waiting import wait_for
 
 PRESHARED = Key(b"\x5a" * 32)
+SERVICE_PUBLIC_KEY = Key(
+    X25519PrivateKey.from_private_bytes(SERVICE_KEY).public_key().public_bytes_raw()
+)
 CLIENT_PORT = 40000
 PORT = 51820
 
@@ -68,7 +73,7 @@ class World:
 
     def connect(self, endpoint: Address | None = ANYCAST4) -> None:
         """Configure the client's peer anew, without a session. None: it waits for the node."""
-        service = public_key(SERVICE_KEY)
+        service = SERVICE_PUBLIC_KEY
         self.far.run(f"wg set {self.far_device} peer {service.text} remove", check=False)
         shown = f"[{endpoint}]" if endpoint and endpoint.version == 6 else endpoint
         where = f" endpoint {shown}:{PORT}" if endpoint else ""
@@ -91,8 +96,10 @@ class World:
 
     def route_to_client(self) -> None:
         """What the routing daemon does on a real node."""
-        for address in self.enrolled.addresses:
-            run(f"ip -n {self.node.name} route replace {address} dev {self.spec.wireguard.device}")
+        device = self.spec.wireguard.device
+        self.node.batch(
+            *(f"route replace {address} dev {device}" for address in self.enrolled.addresses)
+        )
 
     def handshake(self) -> PeerSample:
         """A session, begun by the client."""
@@ -106,33 +113,7 @@ class World:
         return sample if sample.latest_handshake else None
 
 
-@contextmanager
-def world(folder: Path) -> Iterator[World]:
-    """A world whose node is still empty. folder: for the daemons' output."""
-    with ExitStack() as stack:
-        node, far = stack.enter_context(namespaces("node", "far"))
-        daemons = stack.enter_context(_daemons(folder))
-        _wire(node, far)
-        device, far_device = unique_device(), unique_device()
-        spec = node_spec(device=device)
-        with node.entered():
-            edge = choose_edge(device, start=daemons.starter(node), stop=daemons.stop)
-            network = KernelNetwork()
-        stack.callback(network.close)
-        stack.callback(edge.close)
-        private = _make_client(far, far_device, edge.kind, daemons)
-        credential = Credential(id="a", public_key=public_key(private), preshared_key=PRESHARED)
-        yield World(node, far, far_device, spec, edge, network, client(0, credential))
-
-
-def public_key(private: Key) -> Key:
-    done = subprocess.run(
-        ["wg", "pubkey"], input=private.text, capture_output=True, text=True, check=True
-    )
-    return Key.from_text(done.stdout.strip())
-
-
-class _Daemons:
+class Daemons:
     """wireguard-go processes by device."""
 
     def __init__(self, folder: Path) -> None:
@@ -157,9 +138,59 @@ class _Daemons:
             self.stop(device)
 
 
+@dataclass(frozen=True)
+class FarSide:
+    """The client's namespace and device, which serve many worlds."""
+
+    space: Namespace
+    device: str
+    public_key: Key
+    daemons: Daemons
+
+
 @contextmanager
-def _daemons(folder: Path) -> Iterator[_Daemons]:
-    daemons = _Daemons(folder)
+def far_side(folder: Path) -> Iterator[FarSide]:
+    """A client's device, of the kind that a node would choose. folder: for daemons' output."""
+    with namespaces("far") as (far,), _daemons(folder) as daemons:
+        device = unique_device()
+        with far.entered():
+            edge = choose_edge(device)
+        edge.close()
+        private = _make_client(far, device, edge.kind, daemons)
+        yield FarSide(far, device, public_key(private), daemons)
+
+
+@contextmanager
+def world(far: FarSide) -> Iterator[World]:
+    """A world whose node is still empty."""
+    with ExitStack() as stack:
+        (node,) = stack.enter_context(namespaces("node"))
+        _wire(node, far.space)
+        # Deleting a namespace takes its devices away some time later only.
+        stack.callback(far.space.batch, "link delete up0")
+        spec = node_spec(device=unique_device())
+        device = spec.wireguard.device
+        start, stop = far.daemons.starter(node), far.daemons.stop
+        stack.callback(stop, device)
+        with node.entered():
+            edge = choose_edge(device, start=start, stop=stop)
+            stack.callback(edge.close)
+            network = KernelNetwork()
+            stack.callback(network.close)
+        credential = Credential(id="a", public_key=far.public_key, preshared_key=PRESHARED)
+        yield World(node, far.space, far.device, spec, edge, network, client(0, credential))
+
+
+def public_key(private: Key) -> Key:
+    done = subprocess.run(
+        ["wg", "pubkey"], input=private.text, capture_output=True, text=True, check=True
+    )
+    return Key.from_text(done.stdout.strip())
+
+
+@contextmanager
+def _daemons(folder: Path) -> Iterator[Daemons]:
+    daemons = Daemons(folder)
     try:
         yield daemons
     finally:
@@ -168,18 +199,24 @@ def _daemons(folder: Path) -> Iterator[_Daemons]:
 
 def _wire(node: Namespace, far: Namespace) -> None:
     join(node, "up0", far, "up0")
-    for address in ("10.65.0.3/31", "fd00:65::3/127"):
-        add_address(node, "up0", address)
-    for address in ("10.65.0.2/31", "fd00:65::2/127"):
-        add_address(far, "up0", address)
-    run(f"ip -n {far.name} route add default via 10.65.0.3")
-    run(f"ip -n {far.name} -6 route add default via fd00:65::3")
+    node.batch(
+        "link set up0 up",
+        "address add 10.65.0.3/31 dev up0",
+        "address add fd00:65::3/127 dev up0 nodad",
+    )
+    far.batch(
+        "link set up0 up",
+        "address add 10.65.0.2/31 dev up0",
+        "address add fd00:65::2/127 dev up0 nodad",
+        "route add default via 10.65.0.3",
+        "route add default via fd00:65::3",
+    )
 
 
-def _make_client(far: Namespace, device: str, kind: str, daemons: _Daemons) -> Key:
+def _make_client(far: Namespace, device: str, kind: str, daemons: Daemons) -> Key:
     """The client's device, up, with its addresses; its private key."""
     if kind == "kernel":
-        run(f"ip -n {far.name} link add {device} type wireguard")
+        far.batch(f"link add {device} type wireguard")
     else:
         daemons.start(far, device)
         socket = Path(f"/var/run/wireguard/{device}.sock")
@@ -189,7 +226,9 @@ def _make_client(far: Namespace, device: str, kind: str, daemons: _Daemons) -> K
     file.write_text(private.text)
     far.run(f"wg set {device} private-key {file} listen-port {CLIENT_PORT}")
     file.unlink()
-    add_address(far, device, "10.200.0.16/16")
-    add_address(far, device, "fd00:200::10/64")
-    run(f"ip -n {far.name} link set {device} mtu 1380 up")
+    far.batch(
+        f"address add 10.200.0.16/16 dev {device}",
+        f"address add fd00:200::10/64 dev {device} nodad",
+        f"link set {device} mtu 1380 up",
+    )
     return private

@@ -28,7 +28,7 @@ from anycastle.model.feed import Change
 from tests.support.namespaces import run
 from tests.support.node import ANYCAST4, ANYCAST6, NOW, SERVICE_KEY, client, clients, key
 from tests.support.waiting import wait_for
-from tests.support.wireguard import CLIENT_PORT, PRESHARED, World, public_key
+from tests.support.wireguard import CLIENT_PORT, PRESHARED, SERVICE_PUBLIC_KEY, World
 
 FAR4, FAR6 = IPv4Address("10.65.0.2"), "fd00:65::2"
 UNCLAMPED = SERVICE_KEY
@@ -102,13 +102,15 @@ class WireGuardContract:
     def test_leftovers_go_and_what_others_made_stays(self, world: World) -> None:
         world.reconcile()
         name = world.node.name
-        run(f"ip -n {name} route add unreachable 203.0.113.0/24 proto 66")
-        run(f"ip -n {name} -6 route add unreachable 2001:db8:77::/48 proto 66 metric 9")
-        run(f"ip -n {name} route add unreachable 203.0.113.128/25 proto bird")
-        run(f"ip -n {name} rule add priority 511 fwmark 5 table 5 protocol 66")
-        run(f"ip -n {name} rule add priority 512 fwmark 5 table 5")
-        run(f"ip -n {name} address add 192.0.2.77/32 dev lo")
-        run(f"ip -n {name} address add 10.77.0.1/24 dev {world.spec.wireguard.device}")
+        world.node.batch(
+            "route add unreachable 203.0.113.0/24 proto 66",
+            "route add unreachable 2001:db8:77::/48 proto 66 metric 9",
+            "route add unreachable 203.0.113.128/25 proto bird",
+            "rule add priority 511 fwmark 5 table 5 protocol 66",
+            "rule add priority 512 fwmark 5 table 5",
+            "address add 192.0.2.77/32 dev lo",
+            f"address add 10.77.0.1/24 dev {world.spec.wireguard.device}",
+        )
         assert world.differs().splitlines() == [
             "route unreachable 203.0.113.0/24 table 254 metric 0 remove",
             "route unreachable 2001:db8:77::/48 table 254 metric 9 remove",
@@ -232,7 +234,7 @@ class WireGuardContract:
     @staticmethod
     def _seen(world: World) -> Endpoint | None:
         text = world.far.run(f"wg show {world.far_device} endpoints").split()
-        assert text[0] == public_key(SERVICE_KEY).text
+        assert text[0] == SERVICE_PUBLIC_KEY.text
         return None if text[1] == "(none)" else Endpoint.parse(text[1])
 
     @staticmethod

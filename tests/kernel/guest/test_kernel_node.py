@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from ipaddress import ip_network
-from pathlib import Path
 
 import pytest
 
@@ -22,14 +21,20 @@ from anycastle.agent.wireguard.kernel import KernelWireGuard
 from anycastle.model.addresses import nth
 from tests.support.namespaces import run
 from tests.support.node import key
-from tests.support.wireguard import World
+from tests.support.wireguard import FarSide, World, far_side
 from tests.support.wireguard import world as make_world
 from tests.support.wireguard_contract import WireGuardContract
 
 
+@pytest.fixture(scope="module")
+def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarSide]:
+    with far_side(tmp_path_factory.mktemp("far")) as made:
+        yield made
+
+
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with make_world(tmp_path) as made:
+def world(far: FarSide) -> Iterator[World]:
+    with make_world(far) as made:
         yield made
 
 
@@ -108,7 +113,7 @@ class TestKernelNode(WireGuardContract):
         run(f"ip -n {world.node.name} link set up0 down")
         hop = NextHop("up0", world.spec.edges[0].remote4)
         route = Route(7, ip_network("0.0.0.0/0"), 1, next_hops=(hop,))
-        with pytest.raises(NetworkError, match=r"not up|is down"):
+        with pytest.raises(NetworkError, match=r"invalid gateway|not up"):
             world.network.apply(PutRoute(route))
 
     def test_a_watch_sees_a_device_come_and_go(self, world: World) -> None:
