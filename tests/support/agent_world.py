@@ -29,13 +29,13 @@ import msgspec
 from anycastle.control import auth, provision
 from anycastle.model.codec import Key, to_json
 from anycastle.model.deployment import Health, Routing
-from anycastle.model.node import ControlEndpoint, NodeSpec, WireGuardSpec
+from anycastle.model.node import ControlEndpoint, EdgePeer, NodeSpec, WireGuardSpec
 from tests.support import bgp_world
 from tests.support.agent_process import Detached, bird, wireguard
 from tests.support.bgp_world import Daemons, birdc, peer
 from tests.support.control_plane import World as Paper
 from tests.support.control_plane import make_world
-from tests.support.namespaces import Namespace, add_address, join, namespaces, run, unique_device
+from tests.support.namespaces import Namespace, namespaces, run, unique_device
 from tests.support.postgres import Postgres
 from tests.support.waiting import wait_for
 
@@ -150,7 +150,7 @@ class Client:
             f"allowed-ips {allowed} persistent-keepalive {connection['keepalive']}"
         )
         for address in self.addresses:
-            add_address(self.space, self.device, f"{address}/{128 if ':' in address else 32}")
+            _address(self.space, self.device, f"{address}/{128 if ':' in address else 32}")
         run(f"ip -n {self.space.name} link set {self.device} mtu {connection['mtu']} up")
         for network in connection["allowed_ips"]:
             run(f"ip -n {self.space.name} route replace {network} dev {self.device}")
@@ -314,10 +314,10 @@ def _node(paper: Paper, folder: Path, space: Namespace, number: int, service: Ke
 def _wire(node: Node, edge: Namespace) -> None:
     """The link to the edge; everything else on the node is the agent's work."""
     link = node.spec.edges[0]
-    join(node.space, "up0", edge, node.spec.name)
+    _link(node.space, "up0", edge, node.spec.name)
     for local, remote in ((link.local4, link.remote4), (link.local6, link.remote6)):
-        add_address(node.space, "up0", str(local))
-        add_address(edge, node.spec.name, f"{remote}/{local.network.prefixlen}")
+        _address(node.space, "up0", str(local))
+        _address(edge, node.spec.name, f"{remote}/{local.network.prefixlen}")
 
 
 def _edge(stack: ExitStack, folder: Path, space: Namespace, nodes: list[Node]) -> Path:
@@ -328,7 +328,7 @@ def _edge(stack: ExitStack, folder: Path, space: Namespace, nodes: list[Node]) -
     own = folder / "edge"
     own.mkdir()
     config, socket = own / "bird.conf", own / "bird.ctl"
-    config.write_text(bgp_world._edge_config(nodes))  # type: ignore[arg-type]
+    config.write_text(_edge_config(nodes))
     words = ["bird", "-f", "-c", str(config), "-s", str(socket), "-P", str(own / "bird.pid")]
     daemons = Daemons("bird", space, [words], own)
     stack.callback(daemons.kill, signal.SIGTERM)
@@ -336,15 +336,38 @@ def _edge(stack: ExitStack, folder: Path, space: Namespace, nodes: list[Node]) -
     return socket
 
 
+def _edge_config(nodes: list[Node]) -> str:
+    parts = ["router id 10.64.0.201;", "protocol device {}", "protocol bfd {"]
+    parts += [' interface "node-*" { interval 50 ms; multiplier 3; };', "}"]
+    for version, default in ((4, "0.0.0.0/0"), (6, "::/0")):
+        parts.append(
+            f"protocol static {{ ipv{version}; route {default} unreachable; }}\n"
+            f"protocol kernel {{ merge paths on; ipv{version} {{ export where source = RTS_BGP; }}; }}"
+        )
+        parts += [_edge_peering(node.spec.edges[0], node.spec, version) for node in nodes]
+    return "\n".join(parts)
+
+
+def _edge_peering(link: EdgePeer, spec: NodeSpec, version: int) -> str:
+    """eBGP with a node: it gets the default route and everybody's loopbacks."""
+    near, far = (link.remote4, link.local4) if version == 4 else (link.remote6, link.local6)
+    return f"""
+protocol bgp '{spec.name}-{version}' {{
+    local {near} as {link.asn}; neighbor {far.ip} as {spec.asn};
+    bfd on; hold time 9; connect delay time 1; connect retry time 1; error wait time 1, 2;
+    ipv{version} {{ import all; export where net.len = 0 || net.len = {far.max_prefixlen}; }};
+}}"""
+
+
 def _client(
     stack: ExitStack, folder: Path, edge: Namespace, nat: Namespace, far: Namespace
 ) -> Client:
-    join(nat, "wan", edge, "site")
-    add_address(edge, "site", "203.0.113.0/31")
-    add_address(nat, "wan", "203.0.113.1/31")
-    join(nat, "lan", far, "eth0")
-    add_address(nat, "lan", "192.168.1.1/24")
-    add_address(far, "eth0", "192.168.1.10/24")
+    _link(nat, "wan", edge, "site")
+    _address(edge, "site", "203.0.113.0/31")
+    _address(nat, "wan", "203.0.113.1/31")
+    _link(nat, "lan", far, "eth0")
+    _address(nat, "lan", "192.168.1.1/24")
+    _address(far, "eth0", "192.168.1.10/24")
     run(f"ip -n {nat.name} route add default via 203.0.113.0")
     run(f"ip -n {far.name} route add default via 192.168.1.1")
     nat.run("sysctl -qw net.ipv4.ip_forward=1")
@@ -361,6 +384,22 @@ def _client(
         ["wg", "pubkey"], input=private.text, capture_output=True, text=True, check=True
     )
     return Client(far, device, private, Key.from_text(public.stdout.strip()))
+
+
+def _link(left: Namespace, left_device: str, right: Namespace, right_device: str) -> None:
+    """A veth pair, both ends up."""
+    run(
+        f"ip link add {left_device} netns {left.name} type veth "
+        f"peer name {right_device} netns {right.name}"
+    )
+    run(f"ip -n {left.name} link set {left_device} up")
+    run(f"ip -n {right.name} link set {right_device} up")
+
+
+def _address(space: Namespace, device: str, address: str) -> None:
+    """Usable at once: IPv6 without duplicate address detection."""
+    nodad = " nodad" if ":" in address else ""
+    run(f"ip -n {space.name} address add {address} dev {device}{nodad}")
 
 
 def _module(space: Namespace, *words: str) -> list[str]:

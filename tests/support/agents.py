@@ -43,7 +43,7 @@ class Agent:
 async def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
     """Wait for it; fails loudly."""
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - any condition
             await asyncio.sleep(0.005)
 
 

@@ -9,6 +9,7 @@ chooses; the client has the same kind, set up with `wg` and `ip`.
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -106,11 +107,8 @@ class World:
         self.route_to_client()
         self.connect()
         wait_for("a handshake", lambda: self.ping() == 0, 30)
-        return wait_for("its confirmation", self._confirmed, 5, every=0.02)
-
-    def _confirmed(self) -> PeerSample | None:
-        sample = self.sample()
-        return sample if sample.latest_handshake else None
+        wait_for("its confirmation", lambda: self.sample().latest_handshake, 5, every=0.02)
+        return self.sample()
 
 
 class Daemons:
@@ -132,6 +130,22 @@ class Daemons:
         if process := self._running.pop(device, None):
             process.terminate()
             process.wait(10)
+
+    def kill(self, device: str) -> None:
+        """End it without giving it a chance to clean up."""
+        process = self._running.pop(device)
+        process.kill()
+        process.wait(10)
+
+    @contextmanager
+    def stopped(self, device: str) -> Iterator[None]:
+        """It hangs for the time (SIGSTOP)."""
+        process = self._running[device]
+        process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGCONT)
 
     def stop_all(self) -> None:
         for device in list(self._running):

@@ -24,6 +24,7 @@ from anycastle.agent.wireguard.edge import (
     clamp,
 )
 from anycastle.model.addresses import Address, Endpoint
+from anycastle.model.codec import Key
 from anycastle.model.feed import Change
 from tests.support.namespaces import run
 from tests.support.node import ANYCAST4, ANYCAST6, NOW, SERVICE_KEY, client, clients, key
@@ -229,16 +230,17 @@ class WireGuardContract:
             f"wg set {device} peer {credential.public_key.text} endpoint {host}:{CLIENT_PORT}"
         )
         world.node.run("ping -c 1 -W 5 10.200.0.16", check=False)
-        return wait_for("the client's view", lambda: self._seen(world), 15, every=0.05)
+        text = wait_for("the client's view", lambda: self._seen(world), 15, every=0.05)
+        return Endpoint.parse(text)
 
     @staticmethod
-    def _seen(world: World) -> Endpoint | None:
+    def _seen(world: World) -> str:
         text = world.far.run(f"wg show {world.far_device} endpoints").split()
         assert text[0] == SERVICE_PUBLIC_KEY.text
-        return None if text[1] == "(none)" else Endpoint.parse(text[1])
+        return "" if text[1] == "(none)" else text[1]
 
     @staticmethod
-    def _peers(world: World) -> dict[bytes, PeerConfig]:
+    def _peers(world: World) -> dict[Key, PeerConfig]:
         state = world.edge.read()
         assert state is not None
-        return dict(state.peers)
+        return state.peers

@@ -53,6 +53,8 @@ def explain(error: BaseException) -> str:
         )
     if isinstance(error, TimeoutError):
         return "no answer in time"
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "the connection broke off"
     reason = _tls_reason(error)
     if "UNKNOWN_CA" in reason or "BAD_CERTIFICATE" in reason:
         return "the control plane refuses this node's certificate: it is another deployment's"
