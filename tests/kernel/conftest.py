@@ -88,7 +88,7 @@ def _runs_in_guest(item: pytest.Item) -> bool:
 
 def _reports(item: pytest.Item) -> Iterator[pytest.TestReport]:
     if reason := _missing():
-        where = (str(item.path), item.location[1], f"Skipped: {reason}")
+        where = (str(item.path), item.location[1] or 0, f"Skipped: {reason}")
         yield pytest.TestReport(
             item.nodeid, item.location, {}, "skipped", where, "setup", sections=()
         )

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 from collections.abc import Iterator
 
 import pytest
 
+from anycastle.agent.wireguard.edge import DeviceMissing, SetDevice, WireGuardError
+from anycastle.agent.wireguard.userspace import UserspaceWireGuard
+from tests.support.namespaces import unique_device
 from tests.support.wireguard import FarSide, World, far_side
 from tests.support.wireguard import world as make_world
 from tests.support.wireguard_contract import WireGuardContract
@@ -29,4 +34,35 @@ def world(far: FarSide) -> Iterator[World]:
 
 
 class TestUserspaceNode(WireGuardContract):
-    """All of the contract."""
+    """All of the contract, and what can befall a daemon."""
+
+    def test_a_daemon_that_was_killed_comes_back(self, world: World, far: FarSide) -> None:
+        """It leaves its socket behind, which nobody answers on."""
+        world.reconcile()
+        far.daemons.kill(world.edge.device)
+        assert world.edge.read() is None
+        with pytest.raises(DeviceMissing):
+            world.edge.sample()
+        assert world.reconcile().failed == ()
+        world.handshake()
+
+    def test_a_daemon_that_hangs_is_an_error_that_says_so(self, world: World, far: FarSide) -> None:
+        world.reconcile()
+        with far.daemons.stopped(world.edge.device), pytest.raises(WireGuardError, match="hangs"):
+            world.edge.read()
+        assert world.differs() == ""
+
+    def test_a_daemon_that_does_not_start_is_an_error_that_says_so(self, world: World) -> None:
+        with world.node.entered():
+            edge = UserspaceWireGuard(
+                unique_device(), start=lambda _: None, stop=lambda _: None, start_timeout=0.1
+            )
+        with contextlib.closing(edge), pytest.raises(WireGuardError, match="its log says why"):
+            edge.ensure()
+
+    def test_a_port_in_use_is_an_error_that_says_so(self, world: World, far: FarSide) -> None:
+        world.reconcile()
+        with world.node.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            other.bind(("0.0.0.0", 4500))
+            with pytest.raises(WireGuardError, match="another program has the UDP port"):
+                world.edge.set([SetDevice(listen_port=4500)])

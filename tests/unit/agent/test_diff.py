@@ -122,6 +122,14 @@ def _down(kernel: Kernel) -> None:
 STRANGE_ROUTE = Route(MAIN_TABLE, IPv4Network("203.0.113.0/24"), 7, RouteKind.UNREACHABLE)
 OLD_RULE = Rule(4, 510, 51819, 51819)
 OLD_ADDRESS = DeviceAddress("lo", ip_interface("192.0.2.9/32"))
+
+
+def _leftovers(kernel: Kernel) -> None:
+    kernel.network.routes[STRANGE_ROUTE.slot] = STRANGE_ROUTE
+    kernel.network.rules.add(OLD_RULE)
+    kernel.network.addresses[OLD_ADDRESS] = True
+
+
 TWO = Credential(id="b", public_key=key(2), preshared_key=key(3))
 
 CASES = [
@@ -176,11 +184,7 @@ CASES = [
         "route unreachable 203.0.113.0/24 table 254 metric 7 remove\n"
         "rule ipv4 510 fwmark 51819 table 51819 remove\n"
         "address 192.0.2.9/32 dev lo remove\n",
-        disturb=lambda kernel: (
-            kernel.network.routes.update({STRANGE_ROUTE.slot: STRANGE_ROUTE}),
-            kernel.network.rules.add(OLD_RULE),
-            kernel.network.addresses.update({OLD_ADDRESS: True}),
-        ),
+        disturb=_leftovers,
     ),
     Case(
         "what others put on loopback stays",

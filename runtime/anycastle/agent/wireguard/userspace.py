@@ -23,7 +23,6 @@ from anycastle.agent.wireguard.edge import (
 SOCKET_DIRECTORY = Path("/var/run/wireguard")
 
 _TIMEOUT = 5.0
-_START_TIMEOUT = 5.0
 _START_POLL = 0.02
 
 
@@ -31,7 +30,8 @@ class UserspaceWireGuard:
     """A WireGuardEdge on `device`, in the network namespace of the thread that makes it.
 
     start: makes wireguard-go run for a device (it may already run); it returns when
-    the start is under way. stop: ends it, which deletes the device.
+    the start is under way. stop: ends it, which deletes the device. start_timeout:
+    seconds until it has to answer.
     """
 
     kind: Literal["userspace"] = "userspace"
@@ -42,22 +42,24 @@ class UserspaceWireGuard:
         start: Callable[[str], None],
         stop: Callable[[str], None],
         directory: Path = SOCKET_DIRECTORY,
+        start_timeout: float = 5.0,
     ) -> None:
         self.device = device
         self._start, self._stop = start, stop
         self._path = directory / f"{device}.sock"
+        self._start_timeout = start_timeout
         self._links = KernelNetwork()
 
     def ensure(self) -> None:
         if self._answers():
             return
         self._start(self.device)
-        deadline = time.monotonic() + _START_TIMEOUT
+        deadline = time.monotonic() + self._start_timeout
         while not self._answers():
             if time.monotonic() > deadline:
                 raise WireGuardError(
                     f"wireguard-go was started for {self.device} but does not answer on "
-                    f"{self._path} after {_START_TIMEOUT:.0f} s; its log says why"
+                    f"{self._path} after {self._start_timeout:g} s; its log says why"
                 )
             time.sleep(_START_POLL)
 

@@ -8,6 +8,9 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Interface, ip_address, ip_
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyroute2.netlink.rtnl.fibmsg import fibmsg
+from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from anycastle.agent.netlink import messages
 from anycastle.agent.netlink.edge import (
@@ -80,7 +83,7 @@ def test_routes_of_others_are_not_ours() -> None:
 
 
 def test_rules_of_others_are_not_ours() -> None:
-    body = messages.encode(messages.fibmsg, {"family": 2, "action": 1}, [("FRA_PRIORITY", 510)])
+    body = messages.encode(fibmsg, {"family": 2, "action": 1}, [("FRA_PRIORITY", 510)])
     assert messages.rule_of(body) is None
 
 
@@ -110,13 +113,13 @@ def test_a_link_is_read() -> None:
         ("IFLA_MTU", 1380),
         ("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_KIND", "wireguard")]}),
     ]
-    body = messages.encode(messages.ifinfmsg, {"index": 7, "flags": 0x91}, attributes)
+    body = messages.encode(ifinfmsg, {"index": 7, "flags": 0x91}, attributes)
     assert messages.link_of(body) == (7, "wg0", Link(1380, up=True, kind="wireguard"))
 
 
 def test_a_physical_link_has_no_kind() -> None:
     attributes = [("IFLA_IFNAME", "eth0"), ("IFLA_MTU", 1500)]
-    body = messages.encode(messages.ifinfmsg, {"index": 2}, attributes)
+    body = messages.encode(ifinfmsg, {"index": 2}, attributes)
     assert messages.link_of(body) == (2, "eth0", Link(1500, up=False))
 
 
@@ -133,6 +136,6 @@ def test_setting_a_link_touches_what_is_given(
 def test_a_lookup_carries_the_mark_and_the_answer_the_source() -> None:
     body = messages.lookup_request(51820, IPv4Address("203.0.113.9"))
     assert struct.pack("=HHI", 8, 16, 51820) in body
-    answer = messages.encode(messages.rtmsg, {"family": 2}, [("RTA_PREFSRC", "192.0.2.1")])
+    answer = messages.encode(rtmsg, {"family": 2}, [("RTA_PREFSRC", "192.0.2.1")])
     assert messages.lookup_source(answer) == IPv4Address("192.0.2.1")
-    assert messages.lookup_source(messages.encode(messages.rtmsg, {"family": 2}, [])) is None
+    assert messages.lookup_source(messages.encode(rtmsg, {"family": 2}, [])) is None
