@@ -46,12 +46,17 @@ class NoDisk(RuntimeError):
 def create(layout: Layout, record: HostRecord) -> None:
     """Make the host and wait until its sshd answers. Its disk exists.
 
-    What an interrupted run left of it goes. Raises BootError, IpError, NoDisk.
+    What an interrupted run left of it goes. Raises BootError, IpError, NoDisk, and leaves
+    its disk and console log then, but nothing outside of them.
     """
     container.kill(layout, record.host.name)
     _change_disk(layout, record, _all_files(record), set())
     _save(layout, record)
-    start(layout, record)
+    try:
+        start(layout, record)
+    except BaseException:
+        delete(layout, record.host.name)
+        raise
 
 
 def start(layout: Layout, record: HostRecord) -> None:

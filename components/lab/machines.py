@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 import pulumi
@@ -22,12 +23,15 @@ class Machines:
         self._network = resources.Network("management", lab, pulumi.ResourceOptions(parent=parent))
         self._disks: dict[str, resources.Disk] = {}
         self._hosts: dict[str, resources.Host] = {}
+        self._nodes: set[str] = set()
+        self._uplinks: dict[str, list[pulumi.Resource]] = defaultdict(list)
 
     def make(self, plan: world.World, parent: pulumi.Resource) -> list[Host]:
         """Hosts and links as children of `parent`; the hosts, in the plan's order.
 
         A host's `ready` holds the links that came with it.
         """
+        self._nodes |= {host.name for host in plan.hosts if host.kind is world.HostKind.NODE}
         for host in plan.hosts:
             self._make_host(host, parent)
         links = {link.name: self.link(link, parent) for link in plan.links}
@@ -37,25 +41,29 @@ class Machines:
         ]
 
     def link(self, plan: world.Link, parent: pulumi.Resource) -> resources.Link:
-        return resources.Link(
-            plan.name,
-            self._layout.lab,
-            plan,
-            pulumi.ResourceOptions(
-                parent=parent, depends_on=[self._hosts[port.host] for port in plan.ends]
-            ),
+        ends = [port.host for port in plan.ends]
+        options = pulumi.ResourceOptions(
+            parent=parent, depends_on=[self._hosts[host] for host in ends]
         )
+        made = resources.Link(plan.name, self._layout.lab, plan, options)
+        if not self._nodes.intersection(ends):
+            for host in ends:
+                self._uplinks[host].append(made)
+        return made
 
     def edge_peer(
         self, edge: str, node: str, block: str, *, link: pulumi.Resource, parent: pulumi.Resource
     ) -> resources.EdgePeer:
-        """The sessions that edge router `edge` has with `node`, once their link is there."""
+        """The sessions that edge router `edge` has with `node`, over `link`.
+
+        They come after the edge's other links: see `tell_addresses` in edge-peer.sh.
+        """
         args = resources.EdgePeerArgs(
             lab=self._layout.lab, edge=edge, node=node, block=block, disk=self._disks[edge]
         )
         options = pulumi.ResourceOptions(
             parent=parent,
-            depends_on=[self._hosts[edge], link],
+            depends_on=[self._hosts[edge], *self._uplinks[edge], link],
             deleted_with=self._hosts[edge],
         )
         return resources.EdgePeer(on(edge, "peers", node), args, options)

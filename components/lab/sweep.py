@@ -27,6 +27,9 @@ def sweep(layout: Layout) -> list[str]:
         removed.append(f"host {host}")
         hosts.delete(layout, host)
         disks.delete(layout, host)
+    for netns in _namespaces(layout):
+        removed.append(f"namespace {netns}")
+        ip.delete_namespace(netns)
     shutil.rmtree(layout.links, ignore_errors=True)
     shutil.rmtree(layout.hosts, ignore_errors=True)
     index = registry.index(layout.lab)

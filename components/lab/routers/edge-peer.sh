@@ -32,6 +32,13 @@ else
     }
     check() { vtysh --dryrun --inputfile /etc/frr/frr.conf.new; }
     running() { vtysh -c 'show version' >/dev/null 2>&1; }
+    # zebra 8.4 reads links and addresses in two threads: an address that it hears of
+    # before its new link is lost. To replace addresses by themselves tells it again.
+    tell_addresses() {
+        ip -oneline address show scope global | while read -r _ device _ address _; do
+            ip address replace "$address" dev "$device"
+        done
+    }
     # $1: the old block, $2: the new one. Neighbours that only the old one has go first.
     load() {
         router=$(grep -m 1 '^router bgp ' /etc/frr/base.conf)
@@ -39,6 +46,7 @@ else
             neighbours "$2" | grep -qxF "$address" ||
                 vtysh -c 'configure terminal' -c "$router" -c "no neighbor $address"
         done
+        tell_addresses
         if [ -s "$2" ]; then vtysh --inputfile "$2"; fi
         mv /etc/frr/frr.conf.new /etc/frr/frr.conf
     }

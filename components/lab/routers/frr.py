@@ -2,11 +2,14 @@
 
 The same policy as `bird`: large communities `own ASN:1:role` remember where a route
 was learned and never leave the router; GRACEFUL_SHUTDOWN is RFC 8326.
+
+FRR 8.4 makes a new neighbour's BFD session anew when it learns the interface from BGP
+(bgpd/bgp_bfd.c, bgp_peer_bfd_update_source), so the first BGP session may last a second.
 """
 
 from __future__ import annotations
 
-from anycastle.model.addresses import Address, Network
+from anycastle.model.addresses import Network
 from anycastle.model.deployment import Bfd
 from components.lab.routers.model import Neighbour, Prefixes, Role, Router, of_family
 
@@ -39,10 +42,9 @@ def node(router_asn: int, neighbour: Neighbour) -> str:
     It is written as FRR itself shows it, else frr-reload finds differences in it.
     """
     lines = [f"router bgp {router_asn}"]
-    for version, local, remote in _sides(neighbour):
+    for version, remote in ((4, neighbour.remote4), (6, neighbour.remote6)):
         lines += [
             f" neighbor {remote} peer-group NODE{version}",
-            f" neighbor {remote} update-source {local}",
             f" neighbor {remote} description {neighbour.name}",
         ]
     return "\n".join([*lines, "exit", "!", ""])
@@ -227,24 +229,11 @@ def _node_group(asn: int, version: int) -> list[str]:
     ]
 
 
-def _sides(neighbour: Neighbour) -> tuple[tuple[int, Address, Address], ...]:
-    """(version, local, remote) of both sessions.
-
-    Without `update-source` FRR 8.4 makes the BFD session anew, with the local address,
-    when BGP is established: BIRD sees it go down then and closes BGP once more.
-    """
-    return (
-        (4, neighbour.local4, neighbour.remote4),
-        (6, neighbour.local6, neighbour.remote6),
-    )
-
-
 def _upstream(neighbour: Neighbour) -> list[str]:
     lines = []
-    for _, local, remote in _sides(neighbour):
+    for remote in (neighbour.remote4, neighbour.remote6):
         lines += [
             f" neighbor {remote} remote-as {neighbour.asn}",
-            f" neighbor {remote} update-source {local}",
             f" neighbor {remote} description {neighbour.name}",
             f" neighbor {remote} advertisement-interval 0",
             f" neighbor {remote} timers connect 2",

@@ -168,6 +168,8 @@ def test_a_host_that_cannot_boot_says_its_last_words(lab: BootedLab) -> None:
         hosts.create(lab.layout, record)
     assert "host ams-1 died while it booted" in str(caught.value)
     assert "the disk is on fire" in str(caught.value)
+    assert not ip.has_namespace(lab.layout.netns("ams-1"))
+    assert hosts.read(lab.layout, "ams-1") is None
 
 
 def test_cables_change_are_pulled_and_put_back(lab: BootedLab) -> None:
@@ -215,6 +217,7 @@ def test_a_sweep_finds_what_an_interrupted_run_left(lab: BootedLab) -> None:
     registry.add_host(lab.layout.lab, "core1")
     registry.add_host(lab.layout.lab, "core2")
     ip.add_namespace(lab.layout.netns("core2"))
+    ip.add_namespace(lab.layout.netns("nowhere-noted"))
     lab.boot("ams-1")
     lab.layout.record("ams-1").unlink()
     assert set(sweep.sweep(lab.layout)) == {
@@ -222,6 +225,7 @@ def test_a_sweep_finds_what_an_interrupted_run_left(lab: BootedLab) -> None:
         "host ams-1",
         "host core1",
         "host core2",
+        f"namespace {lab.layout.netns('nowhere-noted')}",
         f"bridge acbr-{lab.index}",
     }
     assert sweep.remains(lab.layout) == []
