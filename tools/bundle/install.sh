@@ -46,5 +46,8 @@ for unit in "$target"/lib/python3*/site-packages/anycastle/"$role"/units/*; do
         reload=yes
     fi
 done
-[ -z "$reload" ] || systemctl daemon-reload
+# In a root that is not booted (an image under construction) there is no systemd to tell.
+if [ -n "$reload" ] && [ -d /run/systemd/system ]; then
+    systemctl daemon-reload
+fi
 echo "$version"
