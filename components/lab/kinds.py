@@ -79,8 +79,14 @@ Restart=always
 WantedBy=multi-user.target
 """
 
-_RESTART = "[Service]\nRestart=always\nRestartSec=1\n"
-_FRR_ASSEMBLE = f"[Service]\nExecStartPre={edge_peer.SCRIPT_FILE} assemble\n"
+_ROUTING_DAEMON = """\
+# A router has its processor to itself; here BFD must not wait for somebody's build.
+[Service]
+Restart=always
+RestartSec=1
+Nice=-15
+"""
+_FRR_ASSEMBLE = f"ExecStartPre={edge_peer.SCRIPT_FILE} assemble\n"
 
 
 def core(name: str, number: int, router: Router) -> Host:
@@ -92,7 +98,7 @@ def core(name: str, number: int, router: Router) -> Host:
         sysctls=ROUTER_SYSCTLS,
         files=(
             File(path="/etc/bird/bird.conf", text=bird.core(router), reload=("birdc", "configure")),
-            _drop_in("bird.service", _RESTART),
+            _drop_in("bird.service", _ROUTING_DAEMON),
         ),
         units=("bird.service",),
     )
@@ -178,7 +184,7 @@ def _bird_edge(router: Router) -> tuple[tuple[File, ...], str]:
             reload=(edge_peer.SCRIPT_FILE, "reload"),
         ),
         File(path=f"{bird.NODES_DIRECTORY}/00-none.conf", text="# no node yet\n"),
-        _drop_in("bird.service", _RESTART),
+        _drop_in("bird.service", _ROUTING_DAEMON),
     )
     return files, "bird.service"
 
@@ -187,7 +193,7 @@ def _frr_edge(router: Router) -> tuple[tuple[File, ...], str]:
     files = (
         File(path=frr.BASE_FILE, text=frr.edge(router), reload=(edge_peer.SCRIPT_FILE, "reload")),
         File(path=f"{frr.NODES_DIRECTORY}/00-none.conf", text="! no node yet\n"),
-        _drop_in("frr.service", _RESTART + _FRR_ASSEMBLE),
+        _drop_in("frr.service", _ROUTING_DAEMON + _FRR_ASSEMBLE),
     )
     return files, "frr.service"
 
