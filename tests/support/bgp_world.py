@@ -125,7 +125,8 @@ class Daemons:
         await self.stop()
         for command in self.commands:
             log = self.folder / f"{Path(command[0]).name}.log"
-            self.processes.append(self.space.popen(" ".join(["nice", "-n", "-10", *command]), log))
+            words = [*_priority(command[0]), *command]
+            self.processes.append(self.space.popen(" ".join(words), log))
         return ""
 
     async def stop(self) -> None:
@@ -152,6 +153,12 @@ class Daemons:
                 process.kill()
                 process.wait(5)
         self.processes = []
+
+
+def _priority(program: str) -> list[str]:
+    """What the units give the daemons."""
+    real_time = Path(program).name in {"bird", "bfdd"}
+    return ["chrt", "--rr", "1"] if real_time else ["nice", "-n", "-10"]
 
 
 @dataclass

@@ -29,7 +29,9 @@ TIMERS = f"""\
     keepalive time {KEEPALIVE_TIME};
     connect delay time 1;
     connect retry time 1;
-    error wait time 1, 2;"""
+    error wait time 1, 2;
+    graceful restart off;  # a node that is gone is gone
+    long lived graceful restart off;"""
 
 
 def bird_config(spec: NodeSpec, peers: Sequence[Peer]) -> str:
@@ -214,6 +216,8 @@ protocol bgp 'agent-{session}' {{
     rr client;
     hold time 240;  # the agent proposes less
     error wait time 1, 2;
+    graceful restart aware;
+    long lived graceful restart off;
 {channels}
 }}
 """

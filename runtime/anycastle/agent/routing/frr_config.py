@@ -87,6 +87,8 @@ def _bgp(spec: NodeSpec, peers: Sequence[Peer], both: tuple[Family, Family]) -> 
     yield f" bgp router-id {spec.loopbacks.v4}"
     yield " bgp log-neighbor-changes"
     yield " no bgp default ipv4-unicast"
+    # Else edges would keep a hung bgpd's routes for two minutes.
+    yield " bgp graceful-restart-disable"
     yield " bgp bestpath as-path multipath-relax"
     yield " coalesce-time 0"
     yield from _peers(spec, peers, both[0])
@@ -135,6 +137,8 @@ def _agent(spec: NodeSpec, address: str) -> Iterator[str]:
     yield f" neighbor {address} description agent-{session}"
     yield f" neighbor {address} passive"
     yield f" neighbor {address} update-source {spec.loopbacks.v4}"
+    if session == "client":
+        yield f" neighbor {address} graceful-restart-helper"
 
 
 def _address_family(spec: NodeSpec, family: Family) -> Iterator[str]:

@@ -243,6 +243,23 @@ def test_killed_daemon_is_withdrawn_and_comes_back(
     wait_for("all sessions", mesh.settled, 15)
 
 
+@pytest.mark.parametrize(
+    ("index", "program", "limit"), [(BIRD, "bird", 1.0), (FRR, "bgpd", 4.0)], ids=["bird", "frr"]
+)
+def test_hung_daemon_is_withdrawn_and_comes_back(
+    mesh: World, speakers: list[Speaker], index: int, program: str, limit: float
+) -> None:
+    """BIRD's BFD hangs with it; bgpd is found out by its hold time."""
+    node, pid = mesh.nodes[index], mesh.nodes[index].daemons.pid(program)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        wait_for("withdrawn at the edge", lambda: off_edge(mesh, node), limit, every=0.01)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    wait_for("announced again", lambda: not off_edge(mesh, node), 15)
+    wait_for("all sessions", mesh.settled, 15)
+
+
 def test_dead_node_takes_its_client_routes_along(mesh: World, speakers: list[Speaker]) -> None:
     prefix, node = "10.200.8.1/32", mesh.nodes[FRR]
     speakers[FRR].tell(clients=[[prefix, "203.0.113.9:4500", time.time()]])

@@ -12,7 +12,7 @@ from anycastle.agent.routing import commands
 from anycastle.agent.routing.bird import BirdDriver, parse_protocols
 from anycastle.agent.routing.commands import Completed
 from anycastle.agent.routing.driver import Driver, Peering, RoutingError
-from anycastle.agent.routing.frr import FrrDriver, parse_neighbours
+from anycastle.agent.routing.frr import FrrDriver, differences, parse_neighbours
 from tests.support.node import node_spec
 
 SPEC = node_spec()
@@ -170,9 +170,10 @@ async def test_a_refused_reload_is_tried_again(make: Make, tmp_path: Path) -> No
     bench = make(tmp_path)
     await bench.load()
     reload = RELOADS[bench.driver.name]
-    bench.machine.answers = {reload: Completed(1, "no, thank you")}
+    left = Completed(0, "\nLines To Add\n============\nrouter bgp 64512\n neighbor x\n")
+    bench.machine.answers = {reload: Completed(1, "no, thank you"), "--test": left}
     for _ in range(2):
-        with pytest.raises(RoutingError, match="does not take the configuration: no, thank you"):
+        with pytest.raises(RoutingError, match=r"does not take the configuration: .*no, thank you"):
             await bench.load("# more\n")
     bench.machine.answers = {}
     assert await bench.load("# more\n")
@@ -189,6 +190,21 @@ async def test_a_missing_binary_says_what_to_do(make: Make, tmp_path: Path) -> N
     state = await bench.driver.state()
     assert not state.running
     assert "install the Debian package" in state.detail
+
+
+async def test_frr_reload_that_complains_but_changed_everything_is_fine(tmp_path: Path) -> None:
+    """It gives commands twice; `bgp graceful-restart-disable` is refused the second time."""
+    bench = frr(tmp_path)
+    done = Completed(0, "\nLines To Delete\n===============\nno hostname x\n\n")
+    bench.machine.answers = {"--reload": Completed(1, "% not valid at this moment"), "--test": done}
+    assert await bench.load()
+
+
+def test_differences_that_frr_reload_would_make() -> None:
+    output = "INFO\n\nLines To Delete\n====\nno hostname x\nrouter bgp 1\n no neighbor y\n\n"
+    output += "Lines To Add\n====\nip route z\n"
+    assert differences(output) == ["router bgp 1", "no neighbor y", "ip route z"]
+    assert differences("INFO\n") == []
 
 
 async def test_frr_without_its_reload_script_names_the_package(tmp_path: Path) -> None:
