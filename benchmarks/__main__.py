@@ -21,7 +21,7 @@ from benchmarks.result import Result
 from tests.support import lab as labs
 from tests.support.lab import CHECKOUT, Lab
 
-NAMES = ("client_route", "client_add", "preview", "footprint")
+NAMES = ("client_route", "feed_fanout", "client_add", "preview", "footprint")
 
 
 def main() -> int:

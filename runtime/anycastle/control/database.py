@@ -67,21 +67,26 @@ class Database:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Connection]:
         """A connection in a read-only, repeatable-read transaction. Raises Unavailable."""
-        async with self._connection() as connection, connection.transaction():
-            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        async with self._transaction(psycopg.IsolationLevel.REPEATABLE_READ, True) as connection:
             yield connection
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[Connection]:
         """A connection in a transaction that commits at the end. Raises Unavailable."""
-        async with self._connection() as connection, connection.transaction():
+        async with self._transaction(None, None) as connection:
             yield connection
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Connection]:
+    async def _transaction(
+        self, isolation: psycopg.IsolationLevel | None, read_only: bool | None
+    ) -> AsyncIterator[Connection]:
         try:
             async with self._pool.connection() as connection:
-                yield connection
+                # Both travel with BEGIN. Set each time: a pooled connection remembers.
+                await connection.set_isolation_level(isolation)
+                await connection.set_read_only(read_only)
+                async with connection.transaction():
+                    yield connection
         except (PoolTimeout, PoolClosed) as error:
             raise Unavailable("database_unavailable", f"no database connection: {error}") from error
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:

@@ -205,7 +205,9 @@ async def test_reports_and_events_arrive(world: World, api: Api) -> None:
             await until(lambda: agent.client.waiting == 0)
     status = (await api.call("GET", "/v1/status")).json
     assert status["clients"] == {"enrolled": 1, "connected": 1}
-    [node] = status["nodes"]  # type: ignore[misc]
+    nodes = status["nodes"]
+    assert isinstance(nodes, list)
+    node = nodes[0]
     assert (node["state"], node["announcing"], node["sessions"]) == ("UP", True, 1)
     events = codec.from_json((await api.call("GET", "/v1/events")).data, list[Event])
     assert [(e.kind, e.node) for e in events if e.kind == "node.announced"] == [

@@ -22,6 +22,15 @@ from anycastle.model.feed import Change
 RING = 10_000
 """Changes that are kept. An agent that was away for longer gets a snapshot."""
 
+# One statement, because each costs a round trip while the lock is held.
+_RECORD = """
+WITH advanced AS (UPDATE deployment SET revision = %(revision)s),
+    added AS (INSERT INTO change (revision, reason, frame)
+        VALUES (%(revision)s, %(reason)s, %(frame)s)),
+    dropped AS (DELETE FROM change WHERE revision <= %(oldest)s)
+SELECT pg_notify(%(channel)s, 'change')
+"""
+
 
 class Head(NamedTuple):
     """Where the deployment stands."""
@@ -80,11 +89,11 @@ async def _record(writing: Writing, reason: str) -> None:
         put=tuple(writing.put),
         remove=tuple(writing.remove),
     )
-    execute = writing.connection.execute
-    await execute("UPDATE deployment SET revision = %s", (change.revision,))
-    await execute(
-        "INSERT INTO change (revision, reason, frame) VALUES (%s, %s, %s)",
-        (change.revision, reason, codec.to_msgpack(change)),
-    )
-    await execute("DELETE FROM change WHERE revision <= %s", (change.revision - RING,))
-    await execute("SELECT pg_notify(%s, 'change')", (CHANNEL,))
+    values = {
+        "revision": change.revision,
+        "reason": reason,
+        "frame": codec.to_msgpack(change),
+        "oldest": change.revision - RING,
+        "channel": CHANNEL,
+    }
+    await writing.connection.execute(_RECORD, values)
