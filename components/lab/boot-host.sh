@@ -1,15 +1,18 @@
 #!/bin/sh
 # Boots a lab host and stays as its keeper: when systemd-nspawn ends, whatever ended it,
-# nothing of the container is left. Settings come by environment:
+# nothing of the container is left, and its cables lose their carrier, as when a machine's
+# power is cut. Settings come by environment:
 #   GROUP    control group directory    IMAGE    lower layer of the disk
-#   DISK     the host's directory       MACHINE  its machine name
-#   NETNS    path of its network namespace
+#   DISK     the host's directory       MACHINE  name of machine and network namespace
 set -eu
 case ${1-keep} in
     keep)
         mkdir -p "$GROUP/machine"
         echo $$ >"$GROUP/cgroup.procs"
         sh "$0" enter || echo "systemd-nspawn ended with $?"
+        ip -netns "$MACHINE" -brief link show type veth | while read -r device _; do
+            [ "${device%@*}" = mgmt0 ] || ip -netns "$MACHINE" link set dev "${device%@*}" down
+        done
         echo 1 >"$GROUP/cgroup.kill"
         ;;
     enter)
@@ -26,7 +29,7 @@ case ${1-keep} in
         export SYSTEMD_NSPAWN_API_VFS_WRITABLE=network SYSTEMD_NSPAWN_LOCK=0
         export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1
         exec systemd-nspawn --quiet --boot --directory="$DISK/root" --machine="$MACHINE" \
-            --network-namespace-path="$NETNS" --register=no --keep-unit --link-journal=no \
+            --network-namespace-path="/run/netns/$MACHINE" --register=no --keep-unit --link-journal=no \
             --capability=all --system-call-filter=bpf --resolv-conf=off --timezone=off \
             --console=read-only
         ;;

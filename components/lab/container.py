@@ -9,9 +9,10 @@ import time
 from contextlib import suppress
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Any
 
-from components.lab import cgroup, disk
-from components.lab.layout import Layout
+from components.lab import cgroup, disk, ip
+from components.lab.layout import MANAGEMENT_DEVICE, Layout
 
 BOOT_TIMEOUT = 90.0
 """Seconds until sshd has to answer; a boot takes less than one on an idle machine."""
@@ -41,7 +42,6 @@ def boot(layout: Layout, host: str, image: Path) -> None:
                 "IMAGE": str(image),
                 "DISK": str(layout.host(host)),
                 "MACHINE": layout.netns(host),
-                "NETNS": f"/run/netns/{layout.netns(host)}",
             },
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -69,11 +69,22 @@ def wait_ready(layout: Layout, host: str, address: IPv4Address) -> None:
 
 
 def kill(layout: Layout, host: str) -> None:
-    """End the host at once, as when its power is cut. Its disk and cables stay."""
+    """End the host at once, as when its power is cut: its cables lose their carrier.
+
+    Its disk and namespace stay. A namespace without processes would go on forwarding.
+    """
     group = cgroup.group(layout.lab, host)
     cgroup.kill(group)
     cgroup.remove(group)
+    netns = layout.netns(host)
+    if ip.has_namespace(netns):
+        cables = [name for name, link in ip.links(netns).items() if _is_cable(name, link)]
+        ip.batch(netns, [f"link set dev {name} down" for name in cables])
     shutil.rmtree(_NSPAWN_STATE / "propagate" / layout.netns(host), ignore_errors=True)
+
+
+def _is_cable(name: str, link: dict[str, Any]) -> bool:
+    return name != MANAGEMENT_DEVICE and link.get("linkinfo", {}).get("info_kind") == "veth"
 
 
 def boot_identity(layout: Layout, host: str) -> str:

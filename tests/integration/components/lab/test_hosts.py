@@ -100,14 +100,17 @@ def test_a_killed_host_comes_back_with_its_disk_on_an_empty_network_stack(
 
 @pytest.mark.parametrize("victim", ["nspawn", "leader"])
 def test_killing_any_part_of_a_host_kills_all_of_it(lab: BootedLab, victim: str) -> None:
-    """Whoever does it: no half of a container goes on running."""
-    lab.boot("ams-1")
+    """Whoever does it: no half of a container goes on running, and its cables go dead."""
+    lab.boot("ams-1", "ams-edge")
     group = cgroup.group(lab.layout.lab, "ams-1")
     leader = cgroup.leader(group)
     assert leader is not None
     supervisor = (group / "machine/supervisor/cgroup.procs").read_text().split()[0]
     subprocess.run(["kill", "-9", supervisor if victim == "nspawn" else str(leader)], check=True)
     wait_for("an empty control group", lambda: not cgroup.populated(group), timeout=5)
+    assert "NO-CARRIER" in lab.run("ams-edge", "ip link show dev ams-1")
+    power.start(lab.layout, "ams-1")
+    lab.run("ams-edge", "ping -c 1 -w 5 10.65.1.3 && ping -c 1 -w 5 fd00:65:1::3")
 
 
 def test_files_and_addresses_change_in_place(lab: BootedLab) -> None:
