@@ -23,7 +23,7 @@ from anycastle.agent.settings import Settings
 from anycastle.agent.wireguard.choose import choose_edge
 
 
-@dataclass(frozen=True)
+@dataclass
 class Detached:
     """A daemon that outlives who started it. It is known by its pid file."""
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,16 +30,16 @@ from anycastle.agent.inbox import (
     FeedChanged,
     FrameCame,
     Inbox,
-    LinkChanged,
+    KernelChanged,
     OthersChanged,
     ReloadAsked,
     RouteLearned,
     StopAsked,
 )
-from anycastle.agent.links import LinkEvents
 from anycastle.agent.loop import Loop
 from anycastle.agent.metrics import Metrics
 from anycastle.agent.netlink.kernel import KernelNetwork
+from anycastle.agent.netlink.watch import Watch
 from anycastle.agent.routing.driver import Driver, driver_for
 from anycastle.agent.sessions import Sessions
 from anycastle.agent.settings import Settings
@@ -91,7 +91,7 @@ async def run(host: Host) -> None:
         Answers(loop.stuck, state.report, state.metrics_text), spec.listen_port
     )
     beside = [identity.run(), control.run(), state.cache.run(), follow(feed, inbox)]
-    with contextlib.closing(LinkEvents(lambda: inbox.put(LinkChanged()))):
+    with watching(inbox):
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(work) for work in beside]
             systemd.notify("READY=1", "STATUS=DOWN")
@@ -181,6 +181,23 @@ async def follow(feed: Feed, inbox: Inbox) -> None:
         inbox.put(FeedChanged(news))
 
     await feed.run(frame, frame, changed)
+
+
+@contextlib.contextmanager
+def watching(inbox: Inbox) -> Iterator[None]:
+    """Changes of links, addresses and rules, as notices."""
+    watch, loop = Watch(), asyncio.get_running_loop()
+
+    def readable() -> None:
+        if watch.drain():
+            inbox.put(KernelChanged())
+
+    loop.add_reader(watch, readable)
+    try:
+        yield
+    finally:
+        loop.remove_reader(watch)
+        watch.close()
 
 
 def listen_to_signals(inbox: Inbox) -> None:

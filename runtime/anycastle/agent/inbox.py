@@ -41,16 +41,17 @@ class OthersChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class LinkChanged:
-    """The kernel reported a change of some link."""
+class KernelChanged:
+    """The kernel reported a change of some link, address or rule; whose, is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """kind: `reconcile` or `change`. errors: why the kernel does not hold `revision`."""
+    """kind: `reconcile` or `change`. errors: why the kernel does not hold `revision`;
+    that is None where there was no snapshot to hold."""
 
     kind: str
-    revision: int
+    revision: int | None
     result: ApplyResult | None
     errors: tuple[str, ...] = ()
 
@@ -102,7 +103,7 @@ Notice = (
     | FeedChanged
     | RouteLearned
     | OthersChanged
-    | LinkChanged
+    | KernelChanged
     | Applied
     | Sampled
     | RoundEnded

@@ -10,10 +10,11 @@ from collections.abc import Awaitable, Callable
 
 class Job:
     """Runs `work` for life. It returns the seconds until its next run; `poke` makes the
-    next run start at once (or right after the present one)."""
+    next run start at once, or `spacing` seconds after the present one."""
 
-    def __init__(self, work: Callable[[], Awaitable[float]]) -> None:
+    def __init__(self, work: Callable[[], Awaitable[float]], spacing: float = 0.0) -> None:
         self._work = work
+        self._spacing = spacing
         self._poked = asyncio.Event()
 
     def poke(self) -> None:
@@ -23,6 +24,7 @@ class Job:
         while True:
             self._poked.clear()
             pause = await self._work()
+            await asyncio.sleep(self._spacing)
             # Not wait_for: in Python 3.11 it swallows a cancellation that comes together
             # with what it waits for.
             with contextlib.suppress(TimeoutError):

@@ -23,6 +23,7 @@ import structlog
 
 from anycastle.agent import settings as settings_files
 from anycastle.agent import systemd
+from anycastle.agent.apply import ApplyResult
 from anycastle.agent.diff import change_operations
 from anycastle.agent.health import machine as states
 from anycastle.agent.health.probes import device
@@ -31,7 +32,7 @@ from anycastle.agent.inbox import (
     FeedChanged,
     FrameCame,
     Inbox,
-    LinkChanged,
+    KernelChanged,
     Notice,
     OthersChanged,
     ReloadAsked,
@@ -47,6 +48,7 @@ from anycastle.agent.links import flags
 from anycastle.agent.sessions import Outcome
 from anycastle.agent.settings import SettingsError
 from anycastle.agent.state import State
+from anycastle.agent.wireguard.edge import PutPeer, RemovePeer
 from anycastle.agent.work import Work
 from anycastle.model.feed import Change, Snapshot
 
@@ -112,7 +114,7 @@ class Loop:
             FeedChanged: self._feed_changed,
             RouteLearned: self._route_learned,
             OthersChanged: self._look_again,
-            LinkChanged: self._link_changed,
+            KernelChanged: self._kernel_changed,
             Applied: self._applied,
             Sampled: self._sampled,
             RoundEnded: self._round_ended,
@@ -201,14 +203,15 @@ class Loop:
         if self._stopping and not self.state.machine.announcing:
             self._done = True
 
-    def _link_changed(self, _: LinkChanged) -> None:
+    def _kernel_changed(self, _: KernelChanged) -> None:
         spec = self.state.spec
+        # Often enough it was our own apply; then the reconcile finds nothing to do.
+        self._work.converge.poke()
         names = (spec.wireguard.device, *(edge.device for edge in spec.edges))
         links = tuple(flags(name) for name in names)
         if links == self._links:
             return
         self._links = links
-        self._work.converge.poke()
         self._work.look.poke()
         if self.state.configured and (fatal := device.complaint(self.state.around)):
             if links[0] is None:
@@ -221,6 +224,8 @@ class Loop:
         state, errors = self.state, notice.errors
         if notice.result is not None:
             state.metrics.applied(notice.kind, notice.result)
+            held = notice.kind == "reconcile" and notice.revision is not None
+            state.configured |= held and _usable(notice.result)
         if errors:
             if errors != state.around.apply_errors:
                 self.state.emit("apply.failed", errors[0], part=notice.kind, failures=len(errors))
@@ -230,8 +235,8 @@ class Loop:
             return
         if notice.kind == "reconcile":
             state.around.apply_errors = ()
-            state.configured = True
-        state.revision = notice.revision
+        if notice.revision is not None:
+            state.revision = notice.revision
         self._work.report.poke()
 
     def _routing_loaded(self, notice: RoutingLoaded) -> None:
@@ -284,3 +289,13 @@ class Loop:
 
     def _start(self, work: Coroutine[object, object, None]) -> None:
         self._group.create_task(work)
+
+
+def _usable(result: ApplyResult) -> bool:
+    """Does the data path work, if perhaps not for every client?
+
+    A client that no kernel takes would otherwise keep every node of the deployment from
+    announcing; like this it is one failing probe, and the rule about the last announcer
+    holds.
+    """
+    return all(isinstance(failure.operation, PutPeer | RemovePeer) for failure in result.failed)

@@ -74,7 +74,8 @@ class Edges:
 
 @dataclass
 class State:
-    """directory: of the settings' files. configured: the data path was complete once.
+    """directory: of the settings' files. configured: the data path worked once,
+    with the clients of a snapshot.
 
     revision: of the feed that the kernel holds. problems: what the last apply could not
     do. routing_problem: why the daemon does not run with our configuration.

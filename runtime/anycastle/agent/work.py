@@ -32,6 +32,8 @@ from anycastle.model.client import Client
 
 RECONCILE = 30.0
 """Seconds between full reconciles, which heal what an event missed."""
+RECONCILE_SPACING = 0.3
+"""Seconds between two reconciles at least, whatever the kernel reports."""
 RETRY = 1.0
 """Seconds until what failed is tried again."""
 SAMPLE_MIN, SAMPLE_MAX = 0.5, 2.0
@@ -60,7 +62,7 @@ class Work:
         self._inbox = inbox
         self._loaded: Files | None = None
         self._rounds = Rounds(probes(state.around), state.spec.health.interval * ROUND_SHARE)
-        self.converge = Job(self._converge)
+        self.converge = Job(self._converge, RECONCILE_SPACING)
         self.sample = Job(self._sample)
         self.probe = Job(self._probe)
         self.look = Job(self._look)
@@ -73,7 +75,7 @@ class Work:
     async def _converge(self) -> float:
         """Kernel first, then the daemon: its configuration names addresses."""
         state = self._state
-        revision = state.cache.position.revision if state.cache.position else 0
+        revision = state.cache.position.revision if state.cache.position else None
         # A copy: the clients of this revision, whatever the loop does meanwhile.
         settings, clients = state.settings, dict(state.cache.clients)
 
@@ -82,7 +84,7 @@ class Work:
             return desired(settings.spec, key, clients, time.time(), nodes)
 
         try:
-            result = await state.edges.data_path.reconcile(want, keep_peers=not state.has_snapshot)
+            result = await state.edges.data_path.reconcile(want, keep_peers=revision is None)
         except (WireGuardError, NetworkError) as error:
             self._inbox.put(Applied("reconcile", revision, None, (str(error),)))
             return RETRY

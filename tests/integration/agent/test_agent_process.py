@@ -6,6 +6,7 @@ import json
 import signal
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -39,10 +40,26 @@ def up(made: World) -> World:
     return made
 
 
-def owner(world: World) -> Node | None:
-    """The node that owns the one client's session."""
-    owners = [node for node in world.nodes if node.status()["sessions"]]
-    return owners[0] if len(owners) == 1 else None
+def owner(world: World) -> Node:
+    """The node that owns the one client's session, once that is clear."""
+
+    def owners() -> list[Node]:
+        found = [node for node in world.nodes if node.status()["sessions"]]
+        return found if len(found) == 1 else []
+
+    return wait_for("one node owns the client", owners, 5)[0]
+
+
+def goes_over(node: Node, address: str, device: str) -> bool:
+    return f"dev {device} " in run(f"ip -n {node.space.name} route get {address}")
+
+
+def has_peer(node: Node, key: str) -> bool:
+    return key in node.space.run(f"wg show {node.spec.wireguard.device} peers")
+
+
+def lacks_peer(node: Node, key: str) -> bool:
+    return not has_peer(node, key)
 
 
 def device_exists(node: Node) -> bool:
@@ -59,7 +76,7 @@ def lost_during(client: Client, count: int) -> int:
 def test_nodes_serve_a_client_behind_nat(up: World) -> None:
     assert up.client.ping("10.200.0.1", 5)
     assert up.client.ping("fd00:200::1", 5)
-    node = wait_for("somebody owns the client", lambda: owner(up), 5)
+    node = owner(up)
     (session,) = node.status()["sessions"]
     assert session["endpoint"].startswith("203.0.113.1:")
     assert abs(session["latest_handshake"] - time.time()) < 180
@@ -68,17 +85,12 @@ def test_nodes_serve_a_client_behind_nat(up: World) -> None:
 
 
 def test_every_node_routes_to_the_client(up: World) -> None:
-    node = wait_for("somebody owns the client", lambda: owner(up), 5)
+    node = owner(up)
     for other in up.nodes:
         device = node.spec.wireguard.device if other is node else node.spec.fabric.device
         for address in up.client.addresses:
-            wait_for(
-                f"{other.spec.name} has a route to {address}",
-                lambda at=other, to=address, by=device: (
-                    f"dev {by} " in run(f"ip -n {at.space.name} route get {to}")
-                ),
-                5,
-            )
+            what = f"{other.spec.name} reaches {address} over {device}"
+            wait_for(what, partial(goes_over, other, address, device), 5)
 
 
 def test_http(up: World) -> None:
@@ -104,20 +116,11 @@ def test_a_change_of_the_feed_reaches_the_kernel(up: World) -> None:
     status, body = up.call("POST", "/v1/clients", {"name": "phone", "public_key": key})
     assert status == 201, body
     for node in up.nodes:
-        name = node.spec.wireguard.device
-        wait_for(
-            "the peer", lambda n=node, d=name: key in n.space.run(f"wg show {d} peers"), 1, 0.01
-        )
+        wait_for("the peer", partial(has_peer, node, key), 1, 0.01)
     assert time.monotonic() - started < 1
     assert up.call("DELETE", "/v1/clients/phone")[0] == 200
     for node in up.nodes:
-        name = node.spec.wireguard.device
-        wait_for(
-            "the peer is gone",
-            lambda n=node, d=name: key not in n.space.run(f"wg show {d} peers"),
-            1,
-            0.01,
-        )
+        wait_for("the peer's end", partial(lacks_peer, node, key), 1, 0.01)
 
 
 def test_a_killed_agent_is_withdrawn_within_a_second_and_comes_back(up: World) -> None:
@@ -131,7 +134,7 @@ def test_a_killed_agent_is_withdrawn_within_a_second_and_comes_back(up: World) -
 
 
 def test_a_restarted_agent_keeps_its_sessions(up: World) -> None:
-    node = wait_for("somebody owns the client", lambda: owner(up), 5)
+    node = owner(up)
     (before,) = node.status()["sessions"]
     node.signal(signal.SIGTERM)
     assert node.wait() == 0
@@ -161,6 +164,16 @@ def test_a_node_without_its_device_withdraws_and_comes_back(up: World) -> None:
     assert device_exists(node)
     assert node.state() == "UP"
     assert "node.withdrawn" in node.log()
+
+
+def test_what_somebody_took_away_is_put_back_at_once(up: World) -> None:
+    node = up.nodes[0]
+    run(f"ip -n {node.space.name} address delete 192.0.2.1/32 dev lo")
+    wait_for("the address", lambda: "192.0.2.1" in run(f"ip -n {node.space.name} address"), 3)
+    mark = node.spec.wireguard.fwmark
+    run(f"ip -n {node.space.name} rule delete fwmark {mark}")
+    wait_for("the rule", lambda: f"{mark:#x}" in run(f"ip -n {node.space.name} rule"), 3)
+    assert up.announced() == BOTH
 
 
 def test_a_killed_daemon_withdraws_the_node_and_comes_back(up: World) -> None:
@@ -194,8 +207,7 @@ def test_nodes_work_without_the_control_plane(up: World) -> None:
     up.start_api()
     key = run("wg genkey").strip()
     assert up.call("POST", "/v1/clients", {"name": "late", "public_key": key})[0] == 201
-    device = node.spec.wireguard.device
-    wait_for("the change", lambda: key in node.space.run(f"wg show {device} peers"), 30)
+    wait_for("the change", partial(has_peer, node, key), 30)
 
 
 def test_a_damaged_state_file_is_told_of_and_does_no_harm(up: World) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from ipaddress import IPv4Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 
 import msgspec
@@ -14,8 +14,10 @@ import pytest
 from anycastle.agent import loop as loop_module
 from anycastle.agent import sessions, work
 from anycastle.agent.bgp.routes import ClientRoute
+from anycastle.agent.health import machine
 from anycastle.agent.health.probe import Probe, Severity, Surroundings
-from anycastle.agent.inbox import LinkChanged, OthersChanged, ReloadAsked, RouteLearned, StopAsked
+from anycastle.agent.health.probes import apply, device
+from anycastle.agent.inbox import KernelChanged, OthersChanged, ReloadAsked, RouteLearned, StopAsked
 from anycastle.agent.links import LinkFlag
 from anycastle.model.addresses import Endpoint
 from anycastle.model.codec import Key
@@ -43,7 +45,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(work, "SAMPLE_MIN", 0.02)
     monkeypatch.setattr(work, "RETRY", 0.05)
     monkeypatch.setattr(work, "ROUTING_LOOK_BAD", 0.05)
-    monkeypatch.setattr(loop_module.states, "DRAIN_WAIT", 0.1)
+    monkeypatch.setattr(machine, "DRAIN_WAIT", 0.1)
     monkeypatch.setattr(sessions, "GRACE", 0.1)
     ILLNESS.clear()
 
@@ -80,6 +82,25 @@ async def test_a_node_that_never_saw_a_snapshot_does_not_announce(world: World) 
     assert "announce" not in world.diary
     assert world.state.report().reason == "no snapshot of the clients yet: not connected yet"
     await world.up(client(0))
+
+
+async def test_announces_only_after_the_kernel_holds_the_clients(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(world: World) -> None:
+        world.wireguard.refuse = {key_of(0)}
+
+    monkeypatch.setattr(work, "probes", lambda around: [apply.probe(around)])
+
+    async with running(tmp_path, refusing) as world:
+        await world.until(lambda: world.speaker.running)
+        world.snapshot(client(0))
+        await world.until(lambda: world.state.configured)
+        await asyncio.sleep(0.5)
+        assert "announce" not in world.diary
+        assert "the fake device refuses" in world.state.report().reason
+        world.wireguard.refuse.clear()
+        await world.until(lambda: world.diary[-1:] == ["announce"])
 
 
 async def test_without_a_snapshot_peers_stay_as_they_are(world: World) -> None:
@@ -178,9 +199,9 @@ async def test_a_vanished_device_withdraws_at_once_and_is_made_again(
     world.wireguard.session(key_of(0), HOME, sessions_time())
     await world.until(lambda: world.speaker.clients)
     monkeypatch.setattr(loop_module, "flags", lambda _: None)
-    monkeypatch.setattr(loop_module.device, "flags", lambda _: None)
+    monkeypatch.setattr(device, "flags", lambda _: None)
     world.wireguard.vanish()
-    world.inbox.put(LinkChanged())
+    world.inbox.put(KernelChanged())
     await world.until(lambda: "withdraw" in world.diary, 0.3)
     assert not world.speaker.clients
     assert world.control.kinds().count("node.withdrawn") == 1
@@ -239,7 +260,7 @@ async def test_a_lost_session_is_down_and_comes_back(world: World) -> None:
 
 async def test_reload_of_a_new_peer(world: World) -> None:
     await world.up(client(0))
-    loopbacks = Loopbacks(OTHER, ip_address("fd00:64::2"))
+    loopbacks = Loopbacks(OTHER, IPv6Address("fd00:64::2"))
     peer = Peer(name="ams-2", datacentre="ams", loopbacks=loopbacks)
     write_settings(world.state.directory, world.state.spec, peer)
     world.inbox.put(ReloadAsked())

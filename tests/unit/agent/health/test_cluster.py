@@ -78,7 +78,13 @@ class Cluster:
             word is Action.ANNOUNCE_DEMOTED for word in heard if word is not Action.WITHDRAW
         )
         given = Input(
-            now=self.now, round=since_round < TICK, others=others, rank=node.rank, **node.failing
+            now=self.now,
+            round=since_round < TICK,
+            others=others,
+            rank=node.rank,
+            fatal=node.failing.get("fatal", ""),
+            hard=node.failing.get("hard", ""),
+            soft=node.failing.get("soft", ""),
         )
         node.machine, action = step(node.machine, given)
         if action is not None:

@@ -1,7 +1,16 @@
 """Each probe's judgement, on faked surroundings."""
 
 from collections.abc import Collection
-from ipaddress import IPv4Interface, IPv6Address, IPv6Interface, ip_address, ip_network
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
 from pathlib import Path
 
 import pytest
@@ -37,8 +46,8 @@ def edge(name: str, number: int) -> EdgePeer:
         device=f"up{number}",
         local4=IPv4Interface(f"10.65.{number}.3/31"),
         local6=IPv6Interface(f"fd00:65:{number}::3/127"),
-        remote4=ip_address(f"10.65.{number}.2"),
-        remote6=ip_address(f"fd00:65:{number}::2"),
+        remote4=IPv4Address(f"10.65.{number}.2"),
+        remote6=IPv6Address(f"fd00:65:{number}::2"),
     )
 
 
@@ -47,12 +56,12 @@ SPEC = NodeSpec(
     name="ams-1",
     datacentre="ams",
     asn=64512,
-    loopbacks=Loopbacks(ip_address("10.64.0.1"), ip_address("fd00:64::1")),
+    loopbacks=Loopbacks(IPv4Address("10.64.0.1"), IPv6Address("fd00:64::1")),
     anycast=Anycast(
         addresses=(ip_address("192.0.2.1"), ip_address("2001:db8:a::1")),
         prefixes=(ip_network("192.0.2.0/24"), ip_network("2001:db8:a::/48")),
     ),
-    pools=Dual(ip_network("10.200.0.0/16"), ip_network("fd00:200::/64")),
+    pools=Dual(IPv4Network("10.200.0.0/16"), IPv6Network("fd00:200::/64")),
     routing=Routing.BIRD,
     edges=(edge("ams-edge", 0), edge("ams-spare", 1)),
     control=ControlEndpoint(urls=("https://198.51.100.17:8443",)),

@@ -8,7 +8,6 @@ from anycastle.agent.health.probes.stall import (
     ENOUGH,
     FRACTION,
     WINDOW,
-    Counters,
     Watch,
     judge,
     stalled,
@@ -23,7 +22,7 @@ def key(number: int) -> Key:
     return Key(number.to_bytes(32, "big"))
 
 
-def readings(steps: list[tuple[int, int, int, int]]) -> list[Counters]:
+def readings(steps: list[tuple[int, int, int, int]]) -> list[dict[Key, tuple[int, int]]]:
     """steps: per peer, bytes (received, sent) in the first window, then in the second."""
     first = {key(n): (1000, 1000) for n in range(len(steps))}
     second = {key(n): (1000 + s[0], 1000 + s[1]) for n, s in enumerate(steps)}
@@ -60,7 +59,7 @@ def test_a_handful_of_peers_is_not_enough() -> None:
 
 def test_new_and_removed_peers_are_left_out() -> None:
     first, second, third = readings([SILENT] * 4)
-    del first[key(0)], second[key(1)], third[key(2)]  # type: ignore[attr-defined]
+    del first[key(0)], second[key(1)], third[key(2)]
     assert stalled(first, second, third) == (1, 1)
 
 
