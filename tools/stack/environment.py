@@ -55,7 +55,7 @@ def shell_text(lab: Workspace, setup: Setup, api: str | None) -> str:
         *(f"export {name}={shlex.quote(value)}" for name, value in own.items()),
         "ANYCASTLE_TOKEN=$(cat "
         + shlex.quote(str(lab.folder / "operator.token"))
-        + " 2>/dev/null)",
+        + " 2>/dev/null || true)",
         "export ANYCASTLE_TOKEN",
     ]
     for folder in reversed(setup.path):
