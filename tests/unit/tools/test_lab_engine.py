@@ -92,17 +92,17 @@ def wait_until_started(lab: Workspace) -> None:
 
 def test_an_orphan_of_a_killed_make_is_ended(lab: Workspace, tmp_path: Path) -> None:
     engine_with(HANGS, lab, tmp_path, [])
-    orphan = subprocess.Popen([tmp_path / "bin" / "pulumi"], stdout=subprocess.DEVNULL)
-    limit = time.monotonic() + 10
-    while not engine.is_pulumi(orphan.pid) and time.monotonic() < limit:
-        time.sleep(0.05)
+    orphan = subprocess.Popen([tmp_path / "bin" / "pulumi"], stdout=subprocess.PIPE)
+    assert orphan.stdout is not None
+    assert orphan.stdout.readline() == b"started\n"
     lab.locks.mkdir(parents=True)
     (lab.locks / "x.json").write_text(json.dumps({"pid": orphan.pid}))
     with pytest.raises(LabFault, match=str(orphan.pid)):
         engine.free(lab)
     assert orphan.poll() is None
     engine.end_others(lab)
-    assert orphan.wait(5) == 9
+    orphan.communicate(timeout=5)
+    assert orphan.returncode == 9
     assert (tmp_path / "mark").read_text() == "saved\n"
     engine.free(lab)
     assert not list(lab.locks.iterdir())
