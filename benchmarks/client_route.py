@@ -22,7 +22,8 @@ from pathlib import Path
 
 from anycastle.model.deployment import Routing
 from benchmarks.result import Result, quantile
-from tests.support.bgp_world import Node, Speaker, World, birdc, world
+from tests.support.bgp_node import Node, Speaker
+from tests.support.bgp_world import World, birdc, world
 from tests.support.waiting import wait_for
 
 ROUNDS, PEER_ROUNDS = 40, 20

@@ -13,10 +13,9 @@ import pytest
 from anycastle.agent.routing.plan import families
 from anycastle.model.addresses import fabric_interface, tunnel_gateway
 from anycastle.model.deployment import Routing
+from tests.support.bgp_node import Node, Speaker
 from tests.support.bgp_world import (
     ANYCAST,
-    Node,
-    Speaker,
     World,
     add_address,
     birdc,

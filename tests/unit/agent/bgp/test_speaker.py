@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -53,6 +54,8 @@ class Daemon:
 
     async def start(self) -> int:
         self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        for each in self.server.sockets:
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         port: int = self.server.sockets[0].getsockname()[1]
         return port
 
@@ -314,6 +317,9 @@ async def test_a_slow_daemon_holds_the_sender_back() -> None:
     """With nobody reading, no more is encoded than fits the sockets."""
     async with agent() as a:
         writer = a.daemon.writers[CLIENT]
+        transport = a.speaker._client.session._transport
+        assert transport is not None
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         a.speaker.announce_clients(
             route(n, IPv4Network((0x0AC80100 + n, 32))) for n in range(20_000)
