@@ -54,8 +54,12 @@ def goes_over(node: Node, address: str, device: str) -> bool:
     return f"dev {device} " in run(f"ip -n {node.space.name} route get {address}")
 
 
+def peers(node: Node) -> set[str]:
+    return set(node.space.run(f"wg show {node.spec.wireguard.device} peers").split())
+
+
 def has_peer(node: Node, key: str) -> bool:
-    return key in node.space.run(f"wg show {node.spec.wireguard.device} peers")
+    return key in peers(node)
 
 
 def lacks_peer(node: Node, key: str) -> bool:
@@ -219,13 +223,13 @@ def test_a_damaged_state_file_is_told_of_and_does_no_harm(up: World) -> None:
     data = bytearray(snapshot.read_bytes())
     data[-1] ^= 0xFF
     snapshot.write_bytes(data)
-    peers = node.space.run(f"wg show {node.spec.wireguard.device} peers")
+    before = peers(node)
     node.start()
     wait_for("the agent says why", lambda: "no snapshot" in node.status()["reason"], 10)
     assert "checksum is wrong" in node.log()
     time.sleep(3)
     assert up.announced() == SECOND, "without a snapshot a node must not announce"
-    assert node.space.run(f"wg show {node.spec.wireguard.device} peers") == peers
+    assert peers(node) == before
     up.start_api()
     up.until_announced(BOTH, 30)
 
