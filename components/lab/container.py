@@ -69,18 +69,21 @@ def wait_ready(layout: Layout, host: str, address: IPv4Address) -> None:
 
 
 def kill(layout: Layout, host: str) -> None:
-    """End the host at once, as when its power is cut: its cables lose their carrier.
-
-    Its disk and namespace stay. A namespace without processes would go on forwarding.
-    """
+    """End every process of the host at once. Its disk and namespace stay."""
     group = cgroup.group(layout.lab, host)
     cgroup.kill(group)
     cgroup.remove(group)
-    netns = layout.netns(host)
-    if ip.has_namespace(netns):
-        cables = [name for name, link in ip.links(netns).items() if _is_cable(name, link)]
-        ip.batch(netns, [f"link set dev {name} down" for name in cables])
     shutil.rmtree(_NSPAWN_STATE / "propagate" / layout.netns(host), ignore_errors=True)
+
+
+def unplug(layout: Layout, host: str) -> None:
+    """Take the carrier of a dead host's cables, whose namespace would go on forwarding.
+
+    Its keeper does that, except when it was killed with the rest.
+    """
+    netns = layout.netns(host)
+    cables = [name for name, link in ip.links(netns).items() if _is_cable(name, link)]
+    ip.batch(netns, [f"link set dev {name} down" for name in cables])
 
 
 def _is_cable(name: str, link: dict[str, Any]) -> bool:

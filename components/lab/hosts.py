@@ -177,7 +177,7 @@ def _unplug_stale(layout: Layout, old: HostRecord, new: HostRecord) -> None:
     ip.batch(netns, wiring.stale_loopback_lines(old.host, new.host))
     moved = (old.index, old.host.number) != (new.index, new.host.number)
     if moved and MANAGEMENT_DEVICE in ip.links(netns):
-        ip.batch(netns, [f"link delete dev {MANAGEMENT_DEVICE}"])
+        ip.delete_link(netns, MANAGEMENT_DEVICE)
 
 
 def _plug(layout: Layout, record: HostRecord, sysctls: Mapping[str, str]) -> None:
@@ -207,12 +207,12 @@ def _plug_management(record: HostRecord, netns: str, *, plugged: bool) -> None:
     present = ip.links("")
     if plugged and outside not in present:
         # Its other end went with an older bridge.
-        ip.batch(netns, [f"link delete dev {MANAGEMENT_DEVICE}"])
+        ip.delete_link(netns, MANAGEMENT_DEVICE)
         plugged = False
     if not plugged:
-        lines = [f"link delete dev {outside}"] if outside in present else []
+        ip.delete_link("", outside)
         peer = f"peer name {MANAGEMENT_DEVICE} netns {netns}"
-        ip.batch("", [*lines, f"link add name {outside} type veth {peer}"])
+        ip.batch("", [f"link add name {outside} type veth {peer}"])
     ip.batch(
         "",
         [

@@ -39,6 +39,15 @@ def links(netns: str) -> dict[str, dict[str, Any]]:
     return {entry["ifname"]: entry for entry in show(netns, "-details", "link", "show")}
 
 
+def delete_link(netns: str, device: str) -> None:
+    """Without complaint if it is gone: a namespace's devices vanish some time after it."""
+    try:
+        batch(netns, [f"link delete dev {device}"])
+    except IpError as error:
+        if "Cannot find device" not in str(error):
+            raise
+
+
 def sysctl(netns: str, settings: Mapping[str, str]) -> None:
     """Write `net.*` settings of a namespace, never of the machine's own."""
     if not netns:

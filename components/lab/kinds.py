@@ -84,9 +84,14 @@ _ROUTING_DAEMON = """\
 [Service]
 Restart=always
 RestartSec=1
-Nice=-15
+Nice=-10
 """
-_FRR_ASSEMBLE = f"ExecStartPre={edge_peer.SCRIPT_FILE} assemble\n"
+_BIRD = _ROUTING_DAEMON + "ExecStartPost=-/usr/bin/chrt --all-tasks --rr --pid 1 $MAINPID\n"
+_FRR = f"""\
+{_ROUTING_DAEMON}\
+ExecStartPre={edge_peer.SCRIPT_FILE} assemble
+ExecStartPost=-/bin/sh -c 'exec chrt --all-tasks --rr --pid 1 "$$(cat /run/frr/bfdd.pid)"'
+"""
 
 
 def core(name: str, number: int, router: Router) -> Host:
@@ -98,7 +103,7 @@ def core(name: str, number: int, router: Router) -> Host:
         sysctls=ROUTER_SYSCTLS,
         files=(
             File(path="/etc/bird/bird.conf", text=bird.core(router), reload=("birdc", "configure")),
-            _drop_in("bird.service", _ROUTING_DAEMON),
+            _drop_in("bird.service", _BIRD),
         ),
         units=("bird.service",),
     )
@@ -184,7 +189,7 @@ def _bird_edge(router: Router) -> tuple[tuple[File, ...], str]:
             reload=(edge_peer.SCRIPT_FILE, "reload"),
         ),
         File(path=f"{bird.NODES_DIRECTORY}/00-none.conf", text="# no node yet\n"),
-        _drop_in("bird.service", _ROUTING_DAEMON),
+        _drop_in("bird.service", _BIRD),
     )
     return files, "bird.service"
 
@@ -193,7 +198,7 @@ def _frr_edge(router: Router) -> tuple[tuple[File, ...], str]:
     files = (
         File(path=frr.BASE_FILE, text=frr.edge(router), reload=(edge_peer.SCRIPT_FILE, "reload")),
         File(path=f"{frr.NODES_DIRECTORY}/00-none.conf", text="! no node yet\n"),
-        _drop_in("frr.service", _ROUTING_DAEMON + _FRR_ASSEMBLE),
+        _drop_in("frr.service", _FRR),
     )
     return files, "frr.service"
 

@@ -104,4 +104,4 @@ def _remove_ends(layout: Layout, link: Link) -> None:
     """Deleting one end deletes the other, too; a half one may be left of a dead host."""
     for port in link.ends:
         if _has_device(layout, port):
-            ip.batch(layout.netns(port.host), [f"link delete dev {port.device}"])
+            ip.delete_link(layout.netns(port.host), port.device)

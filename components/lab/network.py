@@ -31,8 +31,8 @@ def present(index: int) -> bool:
 
 def delete(layout: Layout, index: int | None) -> None:
     """No host of the lab is left. Without complaint if it is gone."""
-    if index is not None and present(index):
-        ip.batch("", [f"link delete dev {Management(index).bridge}"])
+    if index is not None:
+        ip.delete_link("", Management(index).bridge)
     group = cgroup.group(layout.lab)
     cgroup.remove(group)
     cgroup.remove_if_empty(group.parent)

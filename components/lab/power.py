@@ -19,6 +19,7 @@ def kill(layout: Layout, host: str) -> None:
     """Raises FileNotFoundError when the lab has no such host."""
     hosts.load(layout, host)
     container.kill(layout, host)
+    container.unplug(layout, host)
 
 
 def start(layout: Layout, host: str) -> None:

@@ -219,6 +219,7 @@ def _timers(bfd: Bfd) -> str:
     return (
         "  hold time 9;\n  keepalive time 3;\n"
         "  connect delay time 1;\n  connect retry time 2;\n  error wait time 1, 2;\n"
+        "  graceful restart off;\n"
         f"  bfd {{ min rx interval {bfd.interval} ms; min tx interval {bfd.interval} ms; "
         f"multiplier {bfd.multiplier}; }};\n"
     )

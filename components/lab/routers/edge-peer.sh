@@ -25,6 +25,7 @@ if [ -d /etc/bird/nodes.d ]; then
     reload() { birdc configure; }
 else
     directory=/etc/frr/nodes.d
+    frr_reload=/usr/lib/frr/frr-reload.py
     assemble() {
         cat /etc/frr/base.conf /etc/frr/nodes.d/*.conf >/etc/frr/frr.conf.new
         chown frr:frr /etc/frr/frr.conf.new
@@ -50,8 +51,17 @@ else
         if [ -s "$2" ]; then vtysh --inputfile "$2"; fi
         mv /etc/frr/frr.conf.new /etc/frr/frr.conf
     }
+    # frr-reload gives every command twice, and some are refused the second time: what
+    # counts is whether a difference is left.
     reload() {
-        /usr/lib/frr/frr-reload.py --reload /etc/frr/frr.conf.new
+        if ! said=$($frr_reload --reload /etc/frr/frr.conf.new 2>&1); then
+            left=$($frr_reload --test /etc/frr/frr.conf.new |
+                sed -e '1,/^Lines To/d' -e '/^Lines To/d' -e '/^=*$/d' -e '/^no hostname/d')
+            if [ -n "$left" ]; then
+                echo "edge-peer: FRR does not take $left: $said" >&2
+                exit 1
+            fi
+        fi
         mv /etc/frr/frr.conf.new /etc/frr/frr.conf
     }
 fi

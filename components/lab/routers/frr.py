@@ -208,6 +208,8 @@ def _bgp(router: Router) -> str:
         f"router bgp {router.asn}",
         f" bgp router-id {router.router_id}",
         " no bgp default ipv4-unicast",
+        # Else a neighbour keeps a dead daemon's routes for two minutes.
+        " bgp graceful-restart-disable",
         " coalesce-time 0",
         " timers bgp 3 9",
         *(line for version in (4, 6) for line in _node_group(router.node_asn, version)),
