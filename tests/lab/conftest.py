@@ -27,7 +27,11 @@ GUESTS_PER_SITE = 6
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """A settled lab with guests."""
-    with _standing() as standing, crowd(standing, GUESTS_PER_SITE) as guests:
+    with (
+        _terminable(),
+        _standing() as standing,
+        crowd(standing, GUESTS_PER_SITE) as guests,
+    ):
         standing.guests = guests
         standing.forget()
         standing.settle()
@@ -40,12 +44,11 @@ def _standing() -> Iterator[Lab]:
         yield Lab(reused)
         return
     name = f"test-{os.getpid()}"
-    with _terminable():
-        try:
-            yield labs.up(name)
-        finally:
-            labs.down(name)
-            shutil.rmtree(CHECKOUT / ".lab" / name, ignore_errors=True)
+    try:
+        yield labs.up(name)
+    finally:
+        labs.down(name)
+        shutil.rmtree(CHECKOUT / ".lab" / name, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

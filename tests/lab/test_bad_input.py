@@ -234,7 +234,7 @@ def test_corrupted_state_file(lab: Lab) -> None:
         "printf garbage | dd of=snapshot bs=1 seek=20 conv=notrunc status=none; "
         "systemctl start anycastle-agent",
     )
-    wait_for("the node is back", lambda: not lab.unhealthy() or 0, 60, every=0.5)
+    lab.serve(60)
     lab.run(node, "test", "-s", "/var/lib/anycastle/snapshot.corrupt")
     lab.run(node, "test", "-s", "/var/lib/anycastle/snapshot")
     log = lab.run(node, "journalctl", "-u", "anycastle-agent", "-n200", "-o", "cat")
@@ -256,4 +256,4 @@ def test_missing_daemon_binary(lab: Lab) -> None:
         assert node not in lab.announcers("ams")
     finally:
         lab.script(node, "mv /usr/sbin/bird.away /usr/sbin/bird")
-    wait_for("the node is back", lambda: not lab.unhealthy() or 0, 120, every=0.5)
+    lab.serve(120)

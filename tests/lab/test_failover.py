@@ -85,10 +85,6 @@ def _events(lab: Lab) -> list[tuple[int, str, str]]:
     return [(e.id or 0, e.kind, e.node or "") for e in events]
 
 
-def comes_back(lab: Lab, node: str) -> None:
-    wait_for(f"{node} UP and announcing", lambda: not lab.unhealthy() or 0, BACK, every=0.5)
-
-
 def test_host_dies(lab: Lab, dead: Dead) -> None:
     """Power off. Its client's traffic resumes through another node, nobody touches the client."""
     node = "fra-1"
@@ -113,7 +109,7 @@ def test_host_dies(lab: Lab, dead: Dead) -> None:
             assert owner <= set(lab.nodes)
             flow = victim.stop()
             print(f"host died: withdrawn after {took:.2f} s, silence {flow.longest_gap:.1f} s")
-        comes_back(lab, node)
+        lab.serve(BACK)
 
 
 def test_agent_is_killed(lab: Lab) -> None:
@@ -123,7 +119,7 @@ def test_agent_is_killed(lab: Lab) -> None:
         lab.run(node, "systemctl", "kill", "--signal=KILL", "anycastle-agent")
         took = withdrawn_within(lab, node, began)
         assert took < 1.5, f"withdrawn after {took:.2f} s; the agent's death has to do it"
-        comes_back(lab, node)
+        lab.serve(BACK)
     print(f"agent killed: withdrawn after {took:.2f} s")
 
 
@@ -134,7 +130,7 @@ def test_routing_daemon_is_killed(lab: Lab, node: str, unit: str) -> None:
         lab.run(node, "systemctl", "kill", "--signal=KILL", unit)
         took = withdrawn_within(lab, node, began)
         assert took < 2, f"withdrawn after {took:.2f} s"
-        comes_back(lab, node)
+        lab.serve(BACK)
     print(f"{unit} killed: withdrawn after {took:.2f} s")
 
 
@@ -147,7 +143,7 @@ def test_agent_hangs(lab: Lab) -> None:
         try:
             took = withdrawn_within(lab, node, began)
             assert took < 8, f"withdrawn after {took:.2f} s"
-            comes_back(lab, node)
+            lab.serve(BACK)
         finally:
             lab.run(node, "systemctl", "kill", "--signal=CONT", "anycastle-agent", check=False)
     print(f"agent hung: withdrawn after {took:.2f} s")
@@ -160,7 +156,7 @@ def test_wireguard_device_is_taken_away(lab: Lab) -> None:
         lab.run(node, "ip", "link", "delete", "wg0")
         took = withdrawn_within(lab, node, began)
         assert took < 3, f"withdrawn after {took:.2f} s"
-        comes_back(lab, node)
+        lab.serve(BACK)
     peers = lab.run(node, "wg", "show", "wg0", "peers").split()
     assert len(peers) == len(lab.client_views()), "the new device has all peers"
     print(f"device gone: withdrawn after {took:.2f} s")
@@ -186,7 +182,7 @@ def test_whole_datacentre_dies(lab: Lab, dead: Dead) -> None:
                 15,
                 every=0.5,
             )
-        comes_back(lab, "ams-1")
+        lab.serve(BACK)
 
 
 def test_a_cause_that_all_share_withdraws_not_everybody(lab: Lab) -> None:
@@ -212,6 +208,6 @@ def test_a_cause_that_all_share_withdraws_not_everybody(lab: Lab) -> None:
                 time.sleep(0.25)
         finally:
             lab.on_all(lab.nodes, "umount", directory, check=False)
-        comes_back(lab, "all")
+        lab.serve(BACK)
         flow = ping.stop()
     assert flow.longest_gap < CLIENT_TIMER, str(flow)

@@ -12,7 +12,6 @@ import pytest
 from tests.support import traffic
 from tests.support.lab import Lab
 from tests.support.traffic import Ping
-from tests.support.waiting import wait_for
 
 Step = tuple[str, str]
 
@@ -63,7 +62,7 @@ def test_refresh_brings_a_dead_host_back(lab: Lab) -> None:
     lab.power("kill", node)
     done = lab.pulumi("up", "--refresh", "--yes", "--skip-preview")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    wait_for("the host is back in service", lambda: not lab.unhealthy() or 0, 90, every=0.5)
+    lab.serve(90)
     assert preview(lab) == []
 
 
@@ -81,7 +80,7 @@ def test_a_node_more_and_less(lab: Lab, stack: dict[str, Any]) -> None:
     pings = pinging(lab)
     with traffic.running(pings):
         lab.up_again()
-        wait_for("the new node is in service", lambda: not lab.unhealthy() or 0, 90, every=0.5)
+        lab.serve(90)
         flows = traffic.stop_all(pings)
     # A third ECMP member moves some flows to itself; all others lose nothing.
     owners = {view.name: view.owner for view in lab.client_views()}
@@ -123,7 +122,7 @@ def test_another_daemon_on_a_node(lab: Lab, stack: dict[str, Any]) -> None:
     pings = pinging(lab, node)
     with traffic.running(pings):
         lab.up_again()
-        wait_for("the node is in service again", lambda: not lab.unhealthy() or 0, 90, every=0.5)
+        lab.serve(90)
         traffic.assert_lossless(traffic.stop_all(pings))
     report = lab.report(node)
     assert report is not None

@@ -33,7 +33,7 @@ from anycastle.model.deployment import Datacentre, Deployment
 from anycastle.model.status import NodeReport
 from components.lab.settings import LabSettings
 from tests.support.crowd import Guest, wg
-from tests.support.waiting import wait_for
+from tests.support.waiting import wait_quiet
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 AGENT_PORT = 9178
@@ -347,17 +347,21 @@ class Lab:
         command = ["ip", "netns", "exec", self.netns(client), "ping", "-c1", "-W1", target]
         subprocess.run(command, capture_output=True, check=False)
 
+    def serve(self, timeout: float = 90.0) -> None:
+        """Wait until every node is UP and announcing. Raises NotInTime."""
+        wait_quiet("all nodes UP and announcing", self.unhealthy, timeout, every=0.5)
+
     def settle(self, timeout: float = 120.0) -> None:
-        """Wait until every node is UP and announcing and every client is at home."""
-        wait_for("all nodes UP and announcing", lambda: not self.unhealthy() or 0, timeout)
+        """Wait for that, and for every client to be served by its own datacentre."""
+        self.serve(timeout)
 
-        def at_home() -> bool:
-            if not self.strangers():
-                return True
-            self.nudge()
-            return False
+        def away() -> list[str]:
+            complaints = self.strangers()
+            if complaints:
+                self.nudge()
+            return complaints
 
-        wait_for("all clients served by their own datacentre", at_home, timeout, every=0.5)
+        wait_quiet("all clients at home", away, timeout, every=0.5)
 
 
 def up(name: str, stack: Mapping[str, Any] | None = None) -> Lab:

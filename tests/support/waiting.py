@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -33,6 +33,22 @@ def wait_for(
         if clock() >= deadline:
             raise NotInTime(f"{what}: not within {timeout:g} s; the last answer was {last}")
         sleep(every)
+
+
+def wait_quiet(
+    what: str, complaints: Callable[[], Sequence[str]], timeout: float, every: float = 0.2
+) -> None:
+    """Until there are no complaints any more. Raises NotInTime with the last ones."""
+    last: list[str] = []
+
+    def quiet() -> bool:
+        last[:] = complaints()
+        return not last
+
+    try:
+        wait_for(what, quiet, timeout, every)
+    except NotInTime:
+        raise NotInTime(f"{what}: not within {timeout:g} s: {'; '.join(last)}") from None
 
 
 def _ask(probe: Callable[[], T]) -> tuple[T | None, str]:
