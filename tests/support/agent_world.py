@@ -32,7 +32,8 @@ from anycastle.model.deployment import Bfd, Health, Routing
 from anycastle.model.node import ControlEndpoint, EdgePeer, NodeSpec, WireGuardSpec
 from tests.support import bgp_world
 from tests.support.agent_process import Detached, bird, wireguard
-from tests.support.bgp_world import Daemons, birdc, peer
+from tests.support.bgp_node import Daemons
+from tests.support.bgp_world import birdc, peer
 from tests.support.control_plane import World as Paper
 from tests.support.control_plane import make_world
 from tests.support.namespaces import Namespace, namespaces, run, unique_device
