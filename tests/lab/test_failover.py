@@ -92,6 +92,7 @@ def test_host_dies(lab: Lab, dead: Dead) -> None:
     target = lab.service(lab.home(client).name).v4
     victim = Ping(lab.netns(client), target, interval=0.1, name=client)
     with traffic.running([victim]), others_undisturbed(lab, node):
+        wait_for("the client talks", victim.answers, 20)
         time.sleep(1)
         died = traffic.now()
         began = time.monotonic()

@@ -14,7 +14,7 @@ from tests.support.lab import Lab
 from tests.support.traffic import Ping
 
 COUNT = 1000
-INTERVAL = 0.01
+INTERVAL = 0.02
 
 
 def by_node(lab: Lab) -> dict[str, str]:

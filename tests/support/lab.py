@@ -32,7 +32,9 @@ from anycastle.model.api import ClientView, NodeView, Status
 from anycastle.model.deployment import Datacentre, Deployment
 from anycastle.model.status import NodeReport
 from components.lab.settings import LabSettings
+from tests.support import traffic
 from tests.support.crowd import Guest, wg
+from tests.support.traffic import Ping
 from tests.support.waiting import wait_quiet
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -352,7 +354,7 @@ class Lab:
         wait_quiet("all nodes UP and announcing", self.unhealthy, timeout, every=0.5)
 
     def settle(self, timeout: float = 120.0) -> None:
-        """Wait for that, and for every client to be served by its own datacentre."""
+        """Wait for that, and for every client to be served by its own datacentre, steadily."""
         self.serve(timeout)
 
         def away() -> list[str]:
@@ -362,6 +364,16 @@ class Lab:
             return complaints
 
         wait_quiet("all clients at home", away, timeout, every=0.5)
+        wait_quiet("all clients reach their services", self.losses, timeout)
+
+    def losses(self) -> list[str]:
+        """What clients lose in a second on the way to their own datacentre's service."""
+        pings = [
+            Ping(self.netns(c), self.service(self.home(c).name).v4, count=20, name=c)
+            for c in self.clients
+        ]
+        with traffic.running(pings):
+            return [str(flow) for flow in (ping.wait(4) for ping in pings) if flow.lost]
 
 
 def up(name: str, stack: Mapping[str, Any] | None = None) -> Lab:
