@@ -21,11 +21,18 @@ _AFI = {4: "ip", 6: "ipv6"}
 _FAMILY = {4: "ipv4", 6: "ipv6"}
 
 
+# Routes carry their next hops themselves. With kernel next hop groups (FRR's default) the
+# kernel drops a member whose link goes down, zebra 8.4 does not notice, and a node that
+# comes back stays out of the ECMP route for good.
+_OWN_NEXT_HOPS = "no zebra nexthop kernel enable"
+
+
 def edge(router: Router) -> str:
     """The base configuration; frr.conf is this and the `node` blocks of nodes.d/."""
     return "\n".join(
         (
-            f"hostname {router.name}\nlog syslog informational\nservice integrated-vtysh-config\n!",
+            f"hostname {router.name}\nlog syslog informational\nservice integrated-vtysh-config",
+            f"{_OWN_NEXT_HOPS}\n!",
             _statics(router),
             _lists(router),
             *(_maps(version) for version in (4, 6)),

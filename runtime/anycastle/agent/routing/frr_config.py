@@ -40,12 +40,19 @@ bfdd_options="   -A 127.0.0.1"
 """/etc/frr/daemons: which of FRR's processes run."""
 
 
+OWN_NEXT_HOPS = "no zebra nexthop kernel enable"
+"""Routes carry their next hops themselves. With kernel next hop groups (FRR's default) the
+kernel drops a member whose link goes down, zebra 8.4 does not notice, and an uplink that
+comes back stays out of an ECMP route for good."""
+
+
 def frr_config(spec: NodeSpec, peers: Sequence[Peer]) -> str:
     """The whole of frr.conf."""
     both = families(spec)
     lines = [
         "frr defaults traditional",
         "log syslog informational",
+        OWN_NEXT_HOPS,
         "!",
         *_bfd(spec),
         *_bgp(spec, peers, both),
