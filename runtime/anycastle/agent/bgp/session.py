@@ -186,7 +186,8 @@ class Session(asyncio.Protocol):
             local_addr=(addresses.local, 0),
         )
         try:
-            await asyncio.wait_for(attempt, CONNECT_TIMEOUT)
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                await attempt
         except OSError as error:  # TimeoutError is one, too
             reason = (
                 f"no connection to {addresses.remote}:{addresses.port}: {str(error) or 'time-out'}"

@@ -62,7 +62,8 @@ class Speaker:
         self.withdraw_anycast()
         # One turn of the loop and a little more, for the withdrawal to be written.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._anycast.sent(), 0.2)
+            async with asyncio.timeout(0.2):
+                await self._anycast.sent()
         self._end()
         await asyncio.sleep(0)
         self._stopped.set()
