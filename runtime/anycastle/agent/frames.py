@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from anycastle.model import codec
-from anycastle.model.feed import MAX_FRAME, Change, Frame, Heartbeat, Snapshot
+from anycastle.model.feed import MAX_FRAME, Change, Frame, Snapshot
 
 
 class Position(NamedTuple):
@@ -64,6 +64,7 @@ def follow(position: Position | None, frame: Frame) -> Position:
                 f"change {frame.after} -> {frame.revision} does not follow {position.revision}"
             )
         return position._replace(revision=frame.revision)
-    if isinstance(frame, Heartbeat) and frame.revision != position.revision:
+    # What is left is a heartbeat.
+    if frame.revision != position.revision:
         raise FeedError(f"the feed is at {frame.revision}, this node at {position.revision}")
     return position

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 else:
     # msgspec takes one custom type in a union at most, so at run time each pair
     # of families is one abstract class that both are registered with.
-    class Address(abc.ABC):
+    class Address(abc.ABC):  # noqa: B024 - members are registered, not derived
         """An IPv4 or IPv6 address."""
 
-    class Network(abc.ABC):
+    class Network(abc.ABC):  # noqa: B024 - members are registered, not derived
         """An IPv4 or IPv6 network."""
 
-    class Interface(abc.ABC):
+    class Interface(abc.ABC):  # noqa: B024 - members are registered, not derived
         """An IPv4 or IPv6 address with the length of its on-link prefix."""
 
     for _kind, _members in (

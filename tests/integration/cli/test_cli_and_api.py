@@ -11,7 +11,6 @@ import socket
 import stat
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,7 +25,8 @@ from anycastle.model.addresses import Dual
 from anycastle.model.codec import Key
 from anycastle.model.control import ControlSpec
 from anycastle.model.deployment import Anycast
-from tests.integration.control.conftest import Postgres, make_authority
+from tests.support.control_plane import make_authority
+from tests.support.postgres import Postgres, cluster
 from tests.support.waiting import wait_for
 
 
@@ -85,20 +85,15 @@ class Deployment:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Postgres]:
-    # Not below pytest's own folder: only root may enter that one, and Postgres is not root.
-    with tempfile.TemporaryDirectory(prefix="acpg-", dir="/tmp") as directory:
-        cluster = Postgres(Path(directory))
-        cluster.create()
-        cluster.start()
-        try:
-            yield cluster
-        finally:
-            cluster.stop("immediate")
+def postgres() -> Iterator[Postgres]:
+    with cluster() as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
-def deployment(cluster: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def deployment(
+    postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployment]:
     directory = tmp_path_factory.mktemp("control")
     spec = ControlSpec(
         deployment="testing",
@@ -108,7 +103,7 @@ def deployment(cluster: Postgres, tmp_path_factory: pytest.TempPathFactory) -> I
         ),
         pools=Dual(IPv4Network("10.200.0.0/27"), IPv6Network("fd00:200::/64")),
         service_public_key=Key(b"s" * 32),
-        database=cluster.database(),
+        database=postgres.database(),
         listen=(ip_address("127.0.0.1"),),
         port=free_port(),
         names=("127.0.0.1",),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -134,7 +134,7 @@ class Shapes:
 
 
 @pytest.fixture
-def api() -> Iterator[FakeApi]:
+def api() -> FakeApi:
     return FakeApi()
 
 

@@ -150,7 +150,8 @@ def test_key_is_shown_when_its_file_is_lost(api: Any, shapes: Any, tmp_path: Pat
 
     def answer(request: httpx.Request) -> httpx.Response:
         path.write_text("somebody else's")
-        return shapes.created(request)
+        response: httpx.Response = shapes.created(request)
+        return response
 
     api.answers["POST /v1/clients"] = answer
     result = api.run("client", "add", "phone", "--output", str(path))

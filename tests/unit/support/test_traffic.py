@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.support import traffic
@@ -84,7 +86,7 @@ def test_waiting() -> None:
 
 
 def test_an_os_error_is_an_answer() -> None:
-    answers = iter([ConnectionRefusedError("no"), "yes"])
+    answers: Iterator[OSError | str] = iter([ConnectionRefusedError("no"), "yes"])
 
     def probe() -> str:
         answer = next(answers)

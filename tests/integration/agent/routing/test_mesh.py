@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -26,6 +27,24 @@ from tests.support.namespaces import run
 from tests.support.waiting import wait_for
 
 BIRD, FRR, THIRD = 0, 1, 2
+
+
+def routed_by(mesh: World, prefix: str, wanted: object) -> bool:
+    return gateways(mesh, prefix) == wanted
+
+
+def seen_at_edge(mesh: World, prefix: str, node: str, wanted: object) -> bool:
+    return mesh.at_edge(prefix).get(node) == wanted
+
+
+def heard(speaker: Speaker, announcer: str, demoted: bool) -> bool:
+    return speaker.ask()["announcers"].get(announcer) is demoted
+
+
+def unheard(speaker: Speaker, announcer: str) -> bool:
+    return announcer not in speaker.ask()["announcers"]
+
+
 BOTH = pytest.mark.parametrize("index", [BIRD, FRR], ids=["bird", "frr"])
 PREFIX4, PREFIX6 = ANYCAST
 AGGREGATES = (*ANYCAST, "10.200.0.0/14", "fd00:200::/64")
@@ -115,7 +134,7 @@ def test_newest_handshake_wins_everywhere_by_a_microsecond(
         at = second + (micro + 1) * 1e-6
         speakers[owner].tell(clients=[[prefix, "203.0.113.9:4500", at]])
         wanted = expected(mesh, owner, 4)
-        wait_for(f"node {owner} owns it", lambda w=wanted: gateways(mesh, prefix) == w, 3)
+        wait_for(f"node {owner} owns it", partial(routed_by, mesh, prefix, wanted), 3)
     loser = speakers[THIRD].ask(prefix)["others"][prefix]
     assert [owner for owner, _, _ in loser] == ["10.64.0.1"]
 
@@ -179,7 +198,7 @@ def test_hung_agent_is_withdrawn_within_the_hold_time(
     assert gateways(mesh, prefix) == expected(mesh, index, 4)
     own = str(node.spec.loopbacks.v4)
     for other in (speaker for speaker in speakers if speaker is not speakers[index]):
-        wait_for("beacon gone", lambda o=other: own not in o.ask()["announcers"], 1)
+        wait_for("beacon gone", partial(unheard, other, own), 1)
     speakers[index].signal(signal.SIGCONT)
     wait_for("announced again", lambda: not off_edge(mesh, node), 10)
 
@@ -198,10 +217,10 @@ def test_demotion_is_seen_by_the_edge_and_by_the_other_agents(
         for prefix in AGGREGATES:
             wait_for(
                 f"{prefix} at the edge",
-                lambda p=prefix, w=wanted: mesh.at_edge(p).get(node.spec.name) == w,
+                partial(seen_at_edge, mesh, prefix, node.spec.name, wanted),
                 3,
             )
-        wait_for("beacon", lambda d=demoted: watcher.ask()["announcers"].get(own) is d, 3)
+        wait_for("beacon", partial(heard, watcher, own, demoted), 3)
     speakers[index].tell(anycast=None)
     wait_for("withdrawn at the edge", lambda: off_edge(mesh, node), 3)
     wait_for("beacon gone", lambda: own not in watcher.ask()["announcers"], 3)

@@ -44,7 +44,8 @@ THEIRS = Open(64512, 240, IPv4Address("10.64.0.1"), ABLE)
 
 def play(*events: Event, state: State | None = None) -> tuple[State, list[Action]]:
     """The state after the events, and the last one's actions."""
-    state, actions = state or State(), []
+    state = state or State()
+    actions: list[Action] = []
     for event in events:
         state, actions = step(OURS, state, event)
     return state, actions

@@ -67,7 +67,8 @@ steps = st.lists(
 def test_the_daemon_ends_up_with_what_was_announced(
     changes: list[tuple[IPv4Network | IPv6Network, int | None, bool]], count: int
 ) -> None:
-    out, daemon, wanted = outgoing(), Daemon(), {}
+    out, daemon = outgoing(), Daemon()
+    wanted: dict[IPv4Network | IPv6Network, object] = {}
     for prefix, value, send in changes:
         if value is None:
             out.withdraw(prefix)

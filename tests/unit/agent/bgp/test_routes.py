@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -103,7 +104,7 @@ def test_the_newer_handshake_is_the_better_route(one: int, other: int) -> None:
     "change",
     [{"cluster_list": ()}, {"local_pref": None}, {"med": 1_000_000}, {"large_communities": ()}],
 )
-def test_a_route_that_does_not_say_what_it_should(change: dict[str, object]) -> None:
+def test_a_route_that_does_not_say_what_it_should(change: dict[str, Any]) -> None:
     route = ClientRoute(ip_network("10.200.0.77/32"), Endpoint(ip_address("192.0.2.9"), 1), 5.0)
     with pytest.raises(BadRoute, match=r"10\.200\.0\.77|no endpoint"):
         client_route(SPEC.asn, route.prefix, replace(heard(route), **change))
