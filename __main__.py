@@ -41,8 +41,12 @@ datacentres = [
     for datacentre in deployment.datacentres
 ]
 
+nodes = [node for datacentre in datacentres for node in datacentre.nodes]
 clients = [
-    Client(host.name, ClientArgs(host=host, control_plane=control_plane, secrets=secrets))
+    Client(
+        host.name,
+        ClientArgs(host=host, nodes=nodes, control_plane=control_plane, secrets=secrets),
+    )
     for host in worlds.clients
 ]
 

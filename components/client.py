@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -11,6 +12,7 @@ from components.control_plane import ControlPlane
 from components.enrolled_client import EnrolledClient, EnrolledClientArgs
 from components.host import Host
 from components.naming import on
+from components.node import Node
 from components.secrets import DeploymentSecrets
 
 TUNNEL_DEVICE = "wg0"
@@ -18,7 +20,12 @@ TUNNEL_DEVICE = "wg0"
 
 @dataclass(frozen=True, kw_only=True)
 class ClientArgs:
+    """nodes: of which the tunnel waits: one that comes up before its own site's nodes do
+    would meet another datacentre's first, and stay without a session for a while when
+    its packets move."""
+
     host: Host
+    nodes: Sequence[Node]
     control_plane: ControlPlane
     secrets: DeploymentSecrets
 
@@ -39,7 +46,7 @@ class Client(pulumi.ComponentResource):
             parent=self,
             delete=f"systemctl disable -q --now wg-quick@{TUNNEL_DEVICE}",
             secret=True,
-            depends_on=args.host.ready,
+            depends_on=[*args.host.ready, *(node.ready for node in args.nodes)],
         )
         self.register_outputs({"addresses": enrolment.addresses})
 

@@ -41,9 +41,10 @@ class NodeArgs:
 
 
 class Node(pulumi.ComponentResource):
-    """Host, software, secrets, peers and agent of one node."""
+    """Host, software, secrets, peers and agent of one node. ready: it says so itself."""
 
     host: Host
+    ready: pulumi.Resource
 
     def __init__(
         self, name: str, args: NodeArgs, opts: pulumi.ResourceOptions | None = None
@@ -57,7 +58,7 @@ class Node(pulumi.ComponentResource):
         )
         peers = peerings(self.host, peers_of(args.deployment, name), self)
         secrets = self._secrets(args)
-        self._agent(args, runtime, [runtime.installed, secrets, *peers])
+        self.ready = self._agent(args, runtime, [runtime.installed, secrets, *peers])
         self.register_outputs({"address": self.host.address})
 
     def _secrets(self, args: NodeArgs) -> remote.Command:

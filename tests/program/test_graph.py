@@ -173,6 +173,12 @@ def test_a_client_waits_for_the_operators_token(lab: Graph) -> None:
     assert "control/operator" in lab.upstream(lab.named("site2-c2/tunnel"))
 
 
+def test_a_client_connects_when_every_node_may_serve_it(lab: Graph) -> None:
+    tunnel = lab.named("site1-c1/tunnel", COMMAND)
+    agents = {lab.named(f"{node}/agent", COMMAND).urn for node in NODES}
+    assert agents <= set(tunnel.dependencies)
+
+
 def test_the_mesh_is_full(lab: Graph) -> None:
     for name in NODES:
         peers = {r.name for r in lab.of_type(COMMAND) if r.name.startswith(f"{name}/peers/")}
