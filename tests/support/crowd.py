@@ -47,7 +47,10 @@ MTU = 1380
 
 @dataclass
 class Guest:
-    """name: in the control plane. process: wireguard-go, in namespaces of its own."""
+    """name: in the control plane. process: wireguard-go, in namespaces of its own.
+
+    configuration: the file that `wg setconf` takes.
+    """
 
     name: str
     site: str
@@ -55,6 +58,7 @@ class Guest:
     port: str
     number: int
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    configuration: Path | None = None
 
 
 @contextmanager
@@ -124,7 +128,8 @@ def _connect(guest: Guest, path: Path) -> None:
     plain = path.with_suffix(".plain")
     plain.touch(0o600)
     plain.write_text(_output(["wg-quick", "strip", str(path)]))
-    wg(guest, "setconf", str(plain))
+    guest.configuration = plain
+    reconnect(guest)
     for address in _values(path, "Address"):
         _ip(["-n", guest.netns, "address", "add", address, "dev", DEVICE])
     _ip(["-n", guest.netns, "link", "set", DEVICE, "mtu", str(MTU), "up"])
@@ -137,6 +142,11 @@ def wg(guest: Guest, verb: str, *arguments: str) -> str:
     assert guest.process is not None
     inside = ["nsenter", "--mount", "--net", "--target", str(guest.process.pid)]
     return _output([*inside, "wg", verb, DEVICE, *arguments])
+
+
+def reconnect(guest: Guest) -> None:
+    """Forget the session, if there is one: the peer is set anew."""
+    wg(guest, "setconf", str(guest.configuration))
 
 
 def _listens(address: str) -> bool:
