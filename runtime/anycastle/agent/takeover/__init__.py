@@ -1,0 +1,1 @@
+"""Takeover: a client whose packets come here becomes this node's, and loses nothing meanwhile."""
