@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from anycastle.agent.routing.bird import BirdDriver
 from anycastle.agent.routing.driver import Driver
 from anycastle.model.codec import to_json
 from anycastle.model.node import NodeSpec, Peer
@@ -138,6 +139,16 @@ class Node:
         speaker = Speaker(process)
         self.speakers.append(speaker)
         return speaker
+
+    def watched_by_bfd(self) -> bool:
+        """Are the node's BFD sessions there, and up?"""
+        if isinstance(self.driver, BirdDriver):
+            shown = run(f"birdc -s {self.driver.socket} show bfd sessions").splitlines()
+            states = [words[2] for words in map(str.split, shown) if len(words) == 6][1:]
+            return bool(states) and set(states) == {"Up"}
+        command = ["vtysh", "-N", self.space.name, "-c", "show bfd peers json"]
+        peers = json.loads(subprocess.check_output(command) or "[]")
+        return bool(peers) and all(peer["status"] == "up" for peer in peers)
 
     def route(self, prefix: str) -> dict[str, Any] | None:
         """The kernel's route to exactly this prefix."""

@@ -131,12 +131,16 @@ class World:
         return speakers
 
     def settled(self) -> bool:
-        """Every session but the agents' is up."""
+        """Every session but the agents' is up, and watched by BFD.
+
+        A session comes up seconds before its BFD session does; until then a dead
+        neighbour is found out by the hold time only.
+        """
         for node in self.nodes:
             state = asyncio.run(node.driver.state())
             if not state.running or not all(p.up for p in state.peerings if p.kind != "agent"):
                 return False
-        return True
+        return all(node.watched_by_bfd() for node in self.nodes)
 
     def at_edge(self, prefix: str) -> dict[str, dict[str, Any]]:
         """What the edge holds from each node, by name: {"med": …, "gshut": …}."""
