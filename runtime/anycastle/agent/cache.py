@@ -14,7 +14,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -23,7 +23,7 @@ import structlog
 from anycastle.agent.frames import Position
 from anycastle.model import codec
 from anycastle.model.client import Client
-from anycastle.model.feed import Change, Snapshot
+from anycastle.model.feed import Change, NodeOrder, Snapshot
 
 MAGIC = b"ACFEED\x00\x01"
 SETTLE = 1.0
@@ -92,6 +92,7 @@ class Cache:
         self.path = path
         self._deployment = deployment
         self._clients: dict[str, Client] = {}
+        self._orders: dict[str, NodeOrder] = {}
         self._position: Position | None = None
         self._written: Position | None = None
         self._dirty = asyncio.Event()
@@ -102,6 +103,11 @@ class Cache:
     def clients(self) -> Mapping[str, Client]:
         """By id; always the present state."""
         return MappingProxyType(self._clients)
+
+    @property
+    def orders(self) -> Mapping[str, NodeOrder]:
+        """What operators want of nodes, by the node's name; always the present state."""
+        return MappingProxyType(self._orders)
 
     @property
     def position(self) -> Position | None:
@@ -169,12 +175,15 @@ class Cache:
             epoch=position.epoch,
             revision=position.revision,
             clients=tuple(self._clients.values()),
+            nodes=tuple(self._orders.values()),
         )
 
     def _take(self, snapshot: Snapshot) -> None:
         # In place: `clients` may be held by others.
         self._clients.clear()
         self._clients.update((client.id, client) for client in snapshot.clients)
+        self._orders.clear()
+        self._obey(snapshot.nodes)
         self._position = Position(snapshot.epoch, snapshot.revision)
 
     def _fold(self, change: Change) -> None:
@@ -184,7 +193,14 @@ class Cache:
             self._clients[client.id] = client
         for identity in change.remove:
             self._clients.pop(identity, None)
+        self._obey(change.nodes)
         self._position = self._position._replace(revision=change.revision)
+
+    def _obey(self, orders: Iterable[NodeOrder]) -> None:
+        for order in orders:
+            self._orders.pop(order.name, None)
+            if order.drain:
+                self._orders[order.name] = order
 
     def _set_aside(self) -> Path | None:
         kept = self.path.with_name(self.path.name + ".corrupt")

@@ -40,12 +40,38 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     sent: int = 0
 
 
+class DrainPhase(enum.StrEnum):
+    """How far a drain is.
+
+    LEAVING: the node is announced still, as the last choice. MOVING: withdrawn, sessions
+    are left. DRAINED: none is. OVERDUE: the deadline passed before that.
+    """
+
+    LEAVING = "leaving"
+    MOVING = "moving"
+    DRAINED = "drained"
+    OVERDUE = "overdue"
+
+
+class DrainStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A node's word on the order that it carries out.
+
+    since, deadline: of that order. ready: but for the order the node would announce now.
+    """
+
+    phase: DrainPhase
+    since: float
+    deadline: float
+    ready: bool
+
+
 class NodeReport(msgspec.Struct, frozen=True, kw_only=True):
     """A node's whole status, sent on change and every 10 s.
 
     revision: of the feed that the kernel holds. routing: `bird` or `frr`.
     wireguard: `kernel` or `userspace`. at: epoch seconds on the node's clock.
     reason: why the state is not UP, empty when it is.
+    drain: only while an operator's order to drain stands.
     """
 
     name: str
@@ -60,6 +86,7 @@ class NodeReport(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     probes: tuple[ProbeStatus, ...] = ()
     sessions: tuple[Session, ...] = ()
+    drain: DrainStatus | None = None
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
