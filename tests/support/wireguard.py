@@ -75,7 +75,7 @@ class World:
     def connect(self, endpoint: Address | None = ANYCAST4) -> None:
         """Configure the client's peer anew, without a session. None: it waits for the node."""
         service = SERVICE_PUBLIC_KEY
-        self.far.run(f"wg set {self.far_device} peer {service.text} remove", check=False)
+        self.disconnect()
         shown = f"[{endpoint}]" if endpoint and endpoint.version == 6 else endpoint
         where = f" endpoint {shown}:{PORT}" if endpoint else ""
         psk = Path("/run", f"{self.far_device}.psk")
@@ -87,6 +87,10 @@ class World:
             )
         finally:
             psk.unlink()
+
+    def disconnect(self) -> None:
+        """The client forgets the service: it answers nothing and begins nothing."""
+        self.far.run(f"wg set {self.far_device} peer {SERVICE_PUBLIC_KEY.text} remove")
 
     def ping(self, count: int = 1, interval: float = 0.2) -> int:
         """Pings from the client to the node's gateway address; how many were lost."""

@@ -7,7 +7,9 @@ inherit these tests; each has a fixture `world`.
 from __future__ import annotations
 
 import threading
-from ipaddress import IPv4Address, ip_network
+import time
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address, ip_network
 
 import msgspec
 import pytest
@@ -17,8 +19,10 @@ from anycastle.agent.diff import change_operations
 from anycastle.agent.wireguard.edge import (
     BATCH,
     DeviceMissing,
+    Initiate,
     PeerConfig,
     PutPeer,
+    Quiet,
     RemovePeer,
     SetDevice,
     clamp,
@@ -26,13 +30,16 @@ from anycastle.agent.wireguard.edge import (
 from anycastle.model.addresses import Address, Endpoint
 from anycastle.model.codec import Key
 from anycastle.model.feed import Change
+from tests.support.capture import DATA, INITIATION, Packet, capture
 from tests.support.namespaces import run
 from tests.support.node import ANYCAST4, ANYCAST6, NOW, SERVICE_KEY, client, clients, key
 from tests.support.waiting import wait_for
 from tests.support.wireguard import CLIENT_PORT, PRESHARED, SERVICE_PUBLIC_KEY, World
 
-FAR4, FAR6 = IPv4Address("10.65.0.2"), "fd00:65::2"
+FAR4, FAR6 = IPv4Address("10.65.0.2"), IPv6Address("fd00:65::2")
 UNCLAMPED = SERVICE_KEY
+AT_ONCE = 2.5
+"""Seconds: what WireGuard sends by a timer of its own comes after 5 or later."""
 
 
 class WireGuardContract:
@@ -220,6 +227,94 @@ class WireGuardContract:
         found = self._initiation_source(world, "10.65.0.2")
         assert found == Endpoint(IPv4Address("10.65.0.3"), 51820)
 
+    @pytest.mark.parametrize(("host", "source"), [(FAR4, ANYCAST4), (FAR6, ANYCAST6)])
+    def test_an_initiation_leaves_at_once_and_only_one(
+        self, world: World, host: Address, source: Address
+    ) -> None:
+        world.reconcile()
+        world.disconnect()
+        (peer,) = world.desired().peers.values()
+        there = Endpoint(host, CLIENT_PORT)
+        with capture(world.far, "up0") as seen:
+            world.edge.set([Initiate(peer, there)])
+            first = seen.wait("an initiation", _is_initiation, AT_ONCE)
+            assert (first.source, first.destination) == (Endpoint(source, 51820), there)
+            assert len(first.payload) == 148
+            # Nobody answers. A keepalive that was left on would send every second.
+            time.sleep(2.2)
+            assert seen.packets(out=False) == [first]
+        assert world.differs() == "", "no keepalive is left behind"
+
+    def test_an_initiation_of_a_peer_with_keys_leaves_only_anew(self, world: World) -> None:
+        world.reconcile()
+        before = world.handshake()
+        (peer,) = world.desired().peers.values()
+        there = Endpoint(FAR4, CLIENT_PORT)
+        with capture(world.far, "up0") as seen:
+            world.edge.set([Initiate(peer, there)])
+            seen.wait("a keepalive under the old keys", _is_from_node(DATA), AT_ONCE)
+            assert not seen.packets(INITIATION)
+            world.edge.set([Initiate(peer, there, anew=True)])
+            seen.wait("an initiation", _is_from_node(INITIATION), AT_ONCE)
+        after = wait_for(
+            "a session", lambda: s if (s := world.sample()).latest_handshake else None, AT_ONCE
+        )
+        assert after is not None
+        assert after.latest_handshake > before.latest_handshake
+        # The client's response counts: for who initiated it is the confirmation.
+        assert after.received >= 92
+        assert after.endpoint == there
+        assert world.ping() == 0
+        assert world.differs() == "", "the peer is configured as before"
+
+    def test_an_initiation_makes_no_peer_unless_anew(self, world: World) -> None:
+        world.reconcile()
+        world.disconnect()
+        missing = PeerConfig(key(7), key(8), (ip_network("10.200.0.99/32"),))
+        there = Endpoint(FAR4, CLIENT_PORT)
+        with capture(world.far, "up0") as seen:
+            world.edge.set([Initiate(missing, there), Quiet(key(9))])
+            assert set(self._peers(world)) == set(world.desired().peers)
+            world.edge.set([Initiate(missing, there, anew=True)])
+            seen.wait("an initiation", _is_initiation, AT_ONCE)
+            assert len(seen.packets(INITIATION)) == 1
+        assert self._peers(world)[key(7)] == missing
+
+    def test_initiations_to_many_leave_in_one_call(self, world: World) -> None:
+        world.edge.ensure()
+        world.reconcile()
+        peers = [PeerConfig(key(number), key(number)) for number in range(100, 200)]
+        operations = [
+            Initiate(peer, Endpoint(FAR4, 20_000 + number), anew=True)
+            for number, peer in enumerate(peers)
+        ]
+        with capture(world.far, "up0") as seen:
+            world.edge.set(operations)
+            wanted = {operation.endpoint.port for operation in operations}
+            wait_for(
+                "all initiations",
+                lambda: {packet.destination.port for packet in seen.packets(INITIATION)} == wanted,
+                AT_ONCE,
+            )
+
+    def test_quiet_stops_keepalives(self, world: World) -> None:
+        world.reconcile()
+        world.handshake()
+        (peer,) = world.desired().peers.values()
+        device = world.spec.wireguard.device
+        command = f"wg set {device} peer {peer.public_key.text} persistent-keepalive 1"
+        world.node.run(command)
+        assert self._peers(world)[peer.public_key].keepalive == 1
+        assert world.differs() == f"peer quiet {peer.public_key.text}\n"
+        with capture(world.far, "up0") as seen:
+            seen.wait("a keepalive", _is_from_node(DATA), 5)
+            world.edge.set([Quiet(peer.public_key)])
+            time.sleep(0.1)
+            seen.clear()
+            time.sleep(2.5)
+            assert not list(filter(_is_from_node(DATA), seen.packets()))
+        assert world.differs() == ""
+
     def _initiation_source(self, world: World, host: str) -> Endpoint:
         """Make the node initiate; where the client saw the packet come from."""
         world.route_to_client()
@@ -244,3 +339,10 @@ class WireGuardContract:
         state = world.edge.read()
         assert state is not None
         return state.peers
+
+
+def _is_from_node(kind: int) -> Callable[[Packet], bool]:
+    return lambda packet: packet.kind == kind and packet.source.port == 51820
+
+
+_is_initiation = _is_from_node(INITIATION)

@@ -22,14 +22,16 @@ from anycastle.agent.observed import observe
 from anycastle.agent.wireguard.edge import (
     DeviceOperation,
     EnsureDevice,
+    Initiate,
     PutPeer,
+    Quiet,
     RemovePeer,
     SetDevice,
     WireGuardEdge,
     WireGuardError,
 )
 
-_DEVICE_OPERATIONS = (SetDevice, PutPeer, RemovePeer)
+_DEVICE_OPERATIONS = (SetDevice, PutPeer, RemovePeer, Initiate, Quiet)
 
 
 class Failure(msgspec.Struct, frozen=True):

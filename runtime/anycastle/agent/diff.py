@@ -46,6 +46,7 @@ from anycastle.agent.wireguard.edge import (
     EnsureDevice,
     PeerConfig,
     PutPeer,
+    Quiet,
     RemovePeer,
     SetDevice,
 )
@@ -125,17 +126,24 @@ def _unless_same(wanted: T, present: object) -> T | None:
     return None if wanted == present else wanted
 
 
-def _puts(wanted: Mapping[Key, PeerConfig], present: Mapping[Key, PeerConfig]) -> Iterator[PutPeer]:
+def _puts(
+    wanted: Mapping[Key, PeerConfig], present: Mapping[Key, PeerConfig]
+) -> Iterator[PutPeer | Quiet]:
     for key, peer in wanted.items():
         old = present.get(key)
         if old is None:
             yield PutPeer(peer)
         elif old != peer:
-            yield PutPeer(
-                peer,
-                preshared_key=old.preshared_key != peer.preshared_key,
-                allowed_ips=old.allowed_ips != peer.allowed_ips,
-            )
+            yield from _changes(old, peer)
+
+
+def _changes(old: PeerConfig, peer: PeerConfig) -> Iterator[PutPeer | Quiet]:
+    preshared_key = old.preshared_key != peer.preshared_key
+    allowed_ips = old.allowed_ips != peer.allowed_ips
+    if preshared_key or allowed_ips:
+        yield PutPeer(peer, preshared_key=preshared_key, allowed_ips=allowed_ips)
+    if old.keepalive:
+        yield Quiet(peer.public_key)
 
 
 def _peer_removals(

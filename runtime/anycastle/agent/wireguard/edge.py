@@ -29,11 +29,16 @@ class DeviceMissing(WireGuardError):
 
 
 class PeerConfig(msgspec.Struct, frozen=True):
-    """A peer as configured. allowed_ips: as `in_order` puts them."""
+    """A peer as configured. allowed_ips: as `in_order` puts them.
+
+    keepalive: seconds between persistent keepalives, 0: none. A node's peers have none:
+    it is clients who keep their NAT's mapping alive.
+    """
 
     public_key: Key
     preshared_key: Key | None = None
     allowed_ips: tuple[Network, ...] = ()
+    keepalive: int = 0
 
 
 class PeerSample(msgspec.Struct, frozen=True):
@@ -110,7 +115,39 @@ class RemovePeer(msgspec.Struct, frozen=True):
         return f"peer remove {self.public_key.text}"
 
 
-DeviceOperation = SetDevice | PutPeer | RemovePeer
+class Initiate(msgspec.Struct, frozen=True):
+    """Make WireGuard send the peer at `endpoint` a handshake initiation, at once.
+
+    There is no request for that. What there is: a keepalive that is switched on is sent
+    at once, and begins a handshake where the peer has no keys. It is switched off again
+    in the same message, so that nothing is left behind to re-key for ever.
+
+    anew: remove the peer first and add it, in the same message. Without, a peer that
+    holds keys of the last 180 s sends its keepalive under them, a peer that initiated
+    less than 5 s ago sends nothing (REKEY_TIMEOUT), and a missing one is not made.
+    Unanswered, WireGuard repeats an initiation every 5 s for 90 s: `reset_peer` ends that.
+    """
+
+    peer: PeerConfig
+    endpoint: Endpoint
+    anew: bool = False
+
+    def __str__(self) -> str:
+        anew = " anew" if self.anew else ""
+        return f"peer initiate {self.peer.public_key.text} at {self.endpoint}{anew}"
+
+
+class Quiet(msgspec.Struct, frozen=True):
+    """No more persistent keepalives to the peer; nothing happens when there is none."""
+
+    public_key: Key
+
+    def __str__(self) -> str:
+        return f"peer quiet {self.public_key.text}"
+
+
+PeerOperation = PutPeer | RemovePeer | Initiate | Quiet
+DeviceOperation = SetDevice | PeerOperation
 
 
 def clamp(private_key: Key) -> Key:

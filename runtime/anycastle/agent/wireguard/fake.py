@@ -11,9 +11,11 @@ from anycastle.agent.wireguard.edge import (
     DeviceMissing,
     DeviceOperation,
     DeviceState,
+    Initiate,
     PeerConfig,
     PeerSample,
     PutPeer,
+    Quiet,
     RemovePeer,
     SetDevice,
     WireGuardError,
@@ -27,7 +29,7 @@ from anycastle.model.codec import Key
 class FakeWireGuard:
     """A WireGuardEdge. Knobs: `vanish`, `refuse` (keys of peers), `broken`, `session`.
 
-    sent: every batch that was set.
+    sent: every batch that was set. initiated: the initiations that left.
     """
 
     kind: Literal["userspace"] = "userspace"
@@ -37,6 +39,7 @@ class FakeWireGuard:
         self.state: DeviceState | None = None
         self.activity: dict[Key, PeerSample] = {}
         self.sent: list[list[DeviceOperation]] = []
+        self.initiated: list[Initiate] = []
         self.refuse: set[Key] = set()
         self.broken = False
 
@@ -67,6 +70,10 @@ class FakeWireGuard:
                 self._configure(operation)
             elif isinstance(operation, PutPeer):
                 self._put(operation)
+            elif isinstance(operation, Initiate):
+                self._initiate(operation)
+            elif isinstance(operation, Quiet):
+                self._quiet(operation.public_key)
             else:
                 self._remove(operation)
 
@@ -110,7 +117,25 @@ class FakeWireGuard:
             peer.public_key,
             peer.preshared_key if operation.preshared_key else old.preshared_key,
             in_order(allowed),
+            old.keepalive,
         )
+
+    def _initiate(self, operation: Initiate) -> None:
+        key = operation.peer.public_key
+        if operation.anew:
+            self._remove(RemovePeer(key))
+            self._put(PutPeer(operation.peer))
+        if key not in self._present().peers:
+            return
+        sample = self.activity.get(key, PeerSample(key, None, 0.0, 0, 0))
+        self.activity[key] = msgspec.structs.replace(sample, endpoint=operation.endpoint)
+        if not sample.latest_handshake:
+            self.initiated.append(operation)
+
+    def _quiet(self, public_key: Key) -> None:
+        peers = self._present().peers
+        if public_key in peers:
+            peers[public_key] = msgspec.structs.replace(peers[public_key], keepalive=0)
 
     def _remove(self, operation: RemovePeer) -> None:
         self._present().peers.pop(operation.public_key, None)

@@ -20,7 +20,9 @@ from anycastle.agent.wireguard.edge import (
     BATCH,
     DeviceOperation,
     DeviceState,
+    Initiate,
     PeerConfig,
+    PeerOperation,
     PeerSample,
     PutPeer,
     RemovePeer,
@@ -82,7 +84,12 @@ def set_device(device: str, operations: Iterable[DeviceOperation]) -> Iterator[b
             yield _device_name(device) + _settings(operation)
             entries, size = [], 0
             continue
-        for entry in _entries(operation):
+        group = list(_entries(operation))
+        if len(entries) + len(group) > BATCH:
+            # An operation's entries belong together, where they fit into a message.
+            yield from _peers(device, entries)
+            entries, size = [], 0
+        for entry in group:
             if len(entries) == BATCH or size + len(entry) > _MESSAGE_BYTES:
                 yield from _peers(device, entries)
                 entries, size = [], 0
@@ -125,11 +132,44 @@ def _peers(device: str, entries: Sequence[bytes]) -> Iterator[bytes]:
         yield _device_name(device) + nested(_PEERS, *entries)
 
 
-def _entries(operation: PutPeer | RemovePeer) -> Iterator[bytes]:
+def _entries(operation: PeerOperation) -> Iterator[bytes]:
     if isinstance(operation, RemovePeer):
         yield _remove_entry(operation.public_key)
-    else:
+    elif isinstance(operation, PutPeer):
         yield from _put_entries(operation)
+    elif isinstance(operation, Initiate):
+        yield from _initiate_entries(operation)
+    else:
+        yield _update_entry(operation.public_key, _keepalive(0))
+
+
+def _initiate_entries(operation: Initiate) -> Iterator[bytes]:
+    """set_peer() of the kernel sets the endpoint before it looks at the keepalive."""
+    key = operation.peer.public_key
+    if operation.anew:
+        yield _remove_entry(key)
+        yield from _put_entries(PutPeer(operation.peer))
+    where = attribute(_ENDPOINT, _sockaddr(operation.endpoint))
+    yield _update_entry(key, where, _keepalive(1))
+    yield _update_entry(key, _keepalive(0))
+
+
+def _update_entry(public_key: Key, *attributes: bytes) -> bytes:
+    """Of a peer that exists: a missing one is not made."""
+    flags = attribute(_PEER_FLAGS, _U32.pack(_UPDATE_ONLY))
+    return nested(0, attribute(_PUBLIC_KEY, public_key), flags, *attributes)
+
+
+def _keepalive(seconds: int) -> bytes:
+    return attribute(_KEEPALIVE, _U16.pack(seconds))
+
+
+def _sockaddr(endpoint: Endpoint) -> bytes:
+    """A struct sockaddr_in or sockaddr_in6."""
+    port, packed = struct.pack("!H", endpoint.port), endpoint.address.packed
+    if endpoint.address.version == 4:
+        return struct.pack("=H", socket.AF_INET) + port + packed + bytes(8)
+    return struct.pack("=H", socket.AF_INET6) + port + bytes(4) + packed + bytes(4)
 
 
 def _remove_entry(public_key: Key) -> bytes:
@@ -145,7 +185,7 @@ def _put_entries(operation: PutPeer, keepalive: int | None = None) -> Iterator[b
     if operation.preshared_key:
         parts.append(attribute(_PRESHARED_KEY, peer.preshared_key or _NO_KEY))
     if keepalive is not None:
-        parts.append(attribute(_KEEPALIVE, _U16.pack(keepalive)))
+        parts.append(_keepalive(keepalive))
     if operation.allowed_ips:
         parts.append(attribute(_PEER_FLAGS, _U32.pack(_REPLACE_ALLOWED_IPS)))
         parts.append(_allowed_ips(islice(ips, _PER_ENTRY)))
@@ -210,8 +250,7 @@ def samples(bodies: Iterable[bytes]) -> list[PeerSample]:
 def device_state(bodies: Iterable[bytes]) -> DeviceState:
     """The configuration from the bodies of a dump. Raises MalformedAttribute."""
     port, mark, private_key = 0, 0, None
-    keys: dict[Key, Key | None] = {}
-    ips: dict[Key, list[Network]] = {}
+    peers: dict[Key, PeerConfig] = {}
     for body in bodies:
         for kind, first, last in walk(body):
             if kind == _LISTEN_PORT:
@@ -221,8 +260,7 @@ def device_state(bodies: Iterable[bytes]) -> DeviceState:
             elif kind == _PRIVATE_KEY:
                 private_key = some_key(body[first:last])
         for start, end in _peer_ranges(body):
-            _read_config(body, start, end, keys, ips)
-    peers = {key: PeerConfig(key, preshared, in_order(ips[key])) for key, preshared in keys.items()}
+            _read_config(body, start, end, peers)
     return DeviceState(port, mark, private_key, peers)
 
 
@@ -278,24 +316,22 @@ def _walked_sample(body: bytes, start: int, end: int) -> PeerSample | None:
     )
 
 
-def _read_config(
-    body: bytes,
-    start: int,
-    end: int,
-    keys: dict[Key, Key | None],
-    ips: dict[Key, list[Network]],
-) -> None:
-    """Add one entry of a peer list to `keys` and `ips`."""
-    key: Key | None = None
-    for kind, first, last in walk(body, start, end):
-        if kind == _PUBLIC_KEY:
-            key = Key(body[first:last])
-            keys.setdefault(key, None)
-            ips.setdefault(key, [])
-        elif kind == _PRESHARED_KEY and key is not None:
-            keys[key] = some_key(body[first:last])
-        elif kind == _ALLOWED_IPS and key is not None:
-            ips[key] += (_network(body, *entry[1:]) for entry in walk(body, first, last))
+def _read_config(body: bytes, start: int, end: int, peers: dict[Key, PeerConfig]) -> None:
+    """Add one entry of a peer list to `peers`; one that goes on repeats its key."""
+    fields = {kind: (first, last) for kind, first, last in walk(body, start, end)}
+    if _PUBLIC_KEY not in fields:
+        return
+    key = Key(body[slice(*fields[_PUBLIC_KEY])])
+    begun = peers.get(key, PeerConfig(key))
+    psk, keepalive, ips = begun.preshared_key, begun.keepalive, begun.allowed_ips
+    if _PRESHARED_KEY in fields:
+        psk = some_key(body[slice(*fields[_PRESHARED_KEY])])
+    if _KEEPALIVE in fields:
+        (keepalive,) = _U16.unpack_from(body, fields[_KEEPALIVE][0])
+    if _ALLOWED_IPS in fields:
+        more = (_network(body, *entry[1:]) for entry in walk(body, *fields[_ALLOWED_IPS]))
+        ips = in_order((*ips, *more))
+    peers[key] = PeerConfig(key, psk, ips, keepalive)
 
 
 def _network(body: bytes, start: int, end: int) -> Network:

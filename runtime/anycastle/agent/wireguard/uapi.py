@@ -16,9 +16,11 @@ from anycastle.agent.wireguard.edge import (
     BATCH,
     DeviceOperation,
     DeviceState,
+    Initiate,
     PeerConfig,
     PeerSample,
     PutPeer,
+    Quiet,
     RemovePeer,
     SetDevice,
     WireGuardError,
@@ -70,7 +72,7 @@ def set_requests(operations: Iterable[DeviceOperation]) -> Iterator[str]:
 
 def reset_request(peer: PeerConfig) -> str:
     """A request that removes the peer and adds it, in one transaction."""
-    added = [*_put_lines(PutPeer(peer)), "persistent_keepalive_interval=0"]
+    added = [*_put_lines(PutPeer(peer)), _keepalive(0)]
     return _set([*_lines(RemovePeer(peer.public_key)), *added])
 
 
@@ -88,8 +90,30 @@ def _lines(operation: DeviceOperation) -> list[str]:
         return list(_setting_lines(operation))
     if isinstance(operation, RemovePeer):
         # Without update_only, removing an unknown peer would first make it.
-        return [f"public_key={operation.public_key.hex()}", "update_only=true", "remove=true"]
+        return _update_lines(operation.public_key, "remove=true")
+    if isinstance(operation, Initiate):
+        return list(_initiate_lines(operation))
+    if isinstance(operation, Quiet):
+        return _update_lines(operation.public_key, _keepalive(0))
     return list(_put_lines(operation))
+
+
+def _initiate_lines(operation: Initiate) -> Iterator[str]:
+    """wireguard-go acts on a keepalive that was switched on where the peer's lines end."""
+    key = operation.peer.public_key
+    if operation.anew:
+        yield from _lines(RemovePeer(key))
+        yield from _put_lines(PutPeer(operation.peer))
+    yield from _update_lines(key, f"endpoint={operation.endpoint}", _keepalive(1))
+    yield from _update_lines(key, _keepalive(0))
+
+
+def _update_lines(public_key: Key, *lines: str) -> list[str]:
+    return [f"public_key={public_key.hex()}", "update_only=true", *lines]
+
+
+def _keepalive(seconds: int) -> str:
+    return f"persistent_keepalive_interval={seconds}"
 
 
 def _setting_lines(operation: SetDevice) -> Iterator[str]:
@@ -138,11 +162,13 @@ def samples(answer: str) -> list[PeerSample]:
 
 
 def _config(key: Key, lines: list[Line]) -> PeerConfig:
-    preshared = _field(dict(lines), "preshared_key", _hex, bytes(32))
+    fields = dict(lines)
+    preshared = _field(fields, "preshared_key", _hex, bytes(32))
+    keepalive = _field(fields, "persistent_keepalive_interval", int, 0)
     networks = (
         _parse("allowed_ip", value, _network) for name, value in lines if name == "allowed_ip"
     )
-    return PeerConfig(key, some_key(preshared), in_order(networks))
+    return PeerConfig(key, some_key(preshared), in_order(networks), keepalive)
 
 
 def _sample(key: Key, fields: dict[str, str]) -> PeerSample:

@@ -13,9 +13,11 @@ from anycastle.agent.wireguard.edge import (
     BATCH,
     DeviceOperation,
     DeviceState,
+    Initiate,
     PeerConfig,
     PeerSample,
     PutPeer,
+    Quiet,
     RemovePeer,
     SetDevice,
     clamp,
@@ -60,7 +62,7 @@ def test_a_device_is_read() -> None:
         51820,
         51820,
         clamp(SERVICE_KEY),
-        {key(1): PeerConfig(key(1), key(2), IPS), key(3): PeerConfig(key(3))},
+        {key(1): PeerConfig(key(1), key(2), IPS), key(3): PeerConfig(key(3), keepalive=25)},
     )
 
 
@@ -113,6 +115,39 @@ def test_a_reset_removes_and_adds_in_one_request() -> None:
         "allowed_ip=10.200.0.16/32\nallowed_ip=fd00:200::10/128\n"
         "persistent_keepalive_interval=0\n\n"
     )
+
+
+def test_an_initiation_switches_the_keepalive_on_and_off() -> None:
+    there = Endpoint(IPv6Address("2001:db8::1"), 4000)
+    (text,) = uapi.set_requests([Initiate(PeerConfig(key(1), key(2), IPS), there)])
+    assert text == (
+        f"set=1\npublic_key={key(1).hex()}\nupdate_only=true\nendpoint=[2001:db8::1]:4000\n"
+        "persistent_keepalive_interval=1\n"
+        f"public_key={key(1).hex()}\nupdate_only=true\npersistent_keepalive_interval=0\n\n"
+    )
+
+
+def test_an_initiation_anew_is_one_request() -> None:
+    there = Endpoint(IPv4Address("203.0.113.1"), 4000)
+    (text,) = uapi.set_requests([Initiate(PeerConfig(key(1), key(2)), there, anew=True)])
+    assert text.splitlines()[1:6] == [
+        f"public_key={key(1).hex()}",
+        "update_only=true",
+        "remove=true",
+        f"public_key={key(1).hex()}",
+        f"preshared_key={key(2).hex()}",
+    ]
+    assert text.endswith(
+        f"public_key={key(1).hex()}\nupdate_only=true\nendpoint=203.0.113.1:4000\n"
+        "persistent_keepalive_interval=1\n"
+        f"public_key={key(1).hex()}\nupdate_only=true\npersistent_keepalive_interval=0\n\n"
+    )
+
+
+def test_quiet_touches_nothing_but_the_keepalive() -> None:
+    (text,) = uapi.set_requests([Quiet(key(1))])
+    lines = f"public_key={key(1).hex()}\nupdate_only=true\npersistent_keepalive_interval=0"
+    assert text == f"set=1\n{lines}\n\n"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
-from ipaddress import IPv4Address, ip_network
+from ipaddress import IPv4Address, ip_address, ip_network
 
 import pytest
 from hypothesis import given
@@ -16,9 +16,11 @@ from anycastle.agent.wireguard import netlink
 from anycastle.agent.wireguard.edge import (
     BATCH,
     DeviceState,
+    Initiate,
     PeerConfig,
     PeerSample,
     PutPeer,
+    Quiet,
     RemovePeer,
     SetDevice,
     clamp,
@@ -46,7 +48,7 @@ def dumped_peer(
         parts += [
             attribute(2, peer.preshared_key or bytes(32)),
             attribute(6, struct.pack("=qq", seconds, nanos)),
-            attribute(5, struct.pack("=H", 0)),
+            attribute(5, struct.pack("=H", peer.keepalive)),
             pad + attribute(8, struct.pack("=Q", sample.sent)),
             pad + attribute(7, struct.pack("=Q", sample.received)),
             attribute(10, struct.pack("=I", 1)),
@@ -154,6 +156,42 @@ def test_a_reset_is_one_message() -> None:
     added = {kind: addition[first:last] for kind, first, last in walk(addition)}
     assert (added[2], added[5], added[3]) == (key(2), b"\0\0", b"\2\0\0\0")
     assert 4 not in added
+
+
+UPDATE_ONLY = attribute(3, b"\4\0\0\0")
+
+
+@pytest.mark.parametrize("address", ["203.0.113.1", "2001:db8::1"])
+def test_an_initiation_switches_the_keepalive_on_and_off(address: str) -> None:
+    there = Endpoint(ip_address(address), 4000)
+    (body,) = netlink.set_device("wg0", [Initiate(PeerConfig(key(1)), there)])
+    head = attribute(1, key(1)) + UPDATE_ONLY
+    on = nested(0, head, attribute(4, sockaddr(there)), attribute(5, b"\1\0"))
+    assert body == NAME + nested(8, on, nested(0, head, attribute(5, b"\0\0")))
+
+
+def test_an_initiation_anew_is_one_message() -> None:
+    there, peer = Endpoint(IPv4Address("203.0.113.1"), 4000), PeerConfig(key(1), key(2))
+    (alone,) = netlink.set_device("wg0", [Initiate(peer, there)])
+    several = [Initiate(peer, there, anew=True)] * (BATCH // 4 + 1)
+    bodies = list(netlink.set_device("wg0", several))
+    assert len(bodies) == 2
+    assert bodies[1].endswith(alone[len(NAME) + 4 :])
+    # Each message begins with a removal: no peer's entries are in two of them.
+    for body in bodies:
+        assert body[len(NAME) + 8 :].startswith(attribute(1, key(1)) + attribute(3, b"\5\0\0\0"))
+
+
+def test_quiet_touches_nothing_but_the_keepalive() -> None:
+    (body,) = netlink.set_device("wg0", [Quiet(key(1))])
+    entry = nested(0, attribute(1, key(1)), UPDATE_ONLY, attribute(5, b"\0\0"))
+    assert body == NAME + nested(8, entry)
+
+
+def test_a_keepalive_is_read() -> None:
+    peer = PeerConfig(key(1), keepalive=25)
+    body = device(dumped_peer(peer, PeerSample(key(1), None, 0.0, 0, 0)))
+    assert netlink.device_state([body]).peers == {key(1): peer}
 
 
 def test_a_peer_too_large_to_reset_is_refused() -> None:
