@@ -41,7 +41,8 @@ class AnycastSession(Protocol):
 class Announcing:
     """The node's announcement. file: where the history of failures outlives the agent.
 
-    rank: of this node among all. drain: leave service, and stay out of it.
+    rank: of this node among all. drain: why to leave service and stay out of it, "" to serve;
+    forced: even if nobody else announces.
     """
 
     def __init__(
@@ -56,7 +57,8 @@ class Announcing:
         self.machine = Machine(health, history=history)
         self.results: Sequence[Result] = ()
         self.rank = 0
-        self.drain = False
+        self.drain = ""
+        self.forced = False
         self._session = session
         self._emit = emit
         self._file = file
@@ -84,6 +86,7 @@ class Announcing:
             others=tuple(self._session.announcers().values()),
             rank=self.rank,
             drain=self.drain,
+            forced=self.forced,
         )
         self.machine, action = step(before, given)
         if action is not None:

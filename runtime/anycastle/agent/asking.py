@@ -58,7 +58,10 @@ def lines(report: dict[str, Any]) -> list[str]:
 
 
 def wait_ready(port: int, timeout: float) -> int:
-    """Wait until the node is UP. Returns the exit code, after printing why it is 1."""
+    """Wait until the node is UP, or out of service as an operator asked and able to serve.
+
+    Returns the exit code, after printing why it is 1.
+    """
     deadline = time.monotonic() + timeout
     last = ""
     while time.monotonic() < deadline:
@@ -80,6 +83,11 @@ def _look(port: int) -> tuple[bool, str]:
         return False, str(error)
     if code == 200:
         return True, f"{body['state']}, revision {body['revision']}"
+    if (drain := body.get("drain")) and drain["ready"]:
+        return True, (
+            f"{body['state']} as asked ({body['reason']}), revision {body['revision']}: not in"
+            f" service until `anycastle node resume` brings it back"
+        )
     bad = [f"{p['name']}: {p['detail']}" for p in body["probes"] if not p["healthy"]]
     return False, "; ".join([f"{body['state']}: {body['reason']}", *bad])
 

@@ -168,6 +168,8 @@ def load_cache(state: State) -> None:
         return
     if snapshot is not None:
         state.sessions.replace_all(snapshot.clients, time.time())
+        order = state.cache.orders.get(state.spec.name)
+        state.draining.order(order, time.monotonic(), time.time())
         log.info("state loaded", revision=snapshot.revision, clients=len(snapshot.clients))
 
 

@@ -44,6 +44,7 @@ def application(answers: Answers) -> web.Application:
             "reason": report.reason,
             "revision": report.revision,
             "probes": report.probes,
+            "drain": report.drain,
         }
         return _json(body, status=200 if ready else 503)
 

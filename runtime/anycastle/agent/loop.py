@@ -6,7 +6,8 @@ wait. What takes time (kernel, routing daemon, probes) is done by the jobs of `w
 results come back as notices. A periodic reconcile heals whatever an event missed.
 
 Order of a start: state from disk, data path, daemon, BGP sessions, probes, announcement.
-Order of a stop: demote, withdraw, end; the data path stays as it is.
+Order of a stop: demote, withdraw, wait for the sessions to move, end; the data path stays
+as it is.
 
 A handler or a job that fails unexpectedly ends the agent: its BGP session dies with it,
 which withdraws the node, and systemd starts it again with a clean mind.
@@ -25,6 +26,7 @@ from anycastle.agent import settings as settings_files
 from anycastle.agent import systemd
 from anycastle.agent.apply import ApplyResult
 from anycastle.agent.diff import change_operations
+from anycastle.agent.draining import STOP_LIMIT
 from anycastle.agent.health import machine as states
 from anycastle.agent.health.probes import device
 from anycastle.agent.inbox import (
@@ -106,6 +108,7 @@ class Loop:
     def _handle(self, notice: Notice) -> None:
         handler = self._handlers[type(notice)]
         handler(notice)
+        self._follow_drain()
 
     def _all_handlers(self) -> dict[type[Notice], Callable[[Any], None]]:
         """The one place that says what follows from what."""
@@ -136,6 +139,7 @@ class Loop:
     def _take_snapshot(self, snapshot: Snapshot) -> None:
         self.state.cache.put(snapshot)
         self._publish(self.state.sessions.replace_all(snapshot.clients, time.time()))
+        self._obey()
         self._work.converge.poke()
 
     def _take_change(self, change: Change) -> None:
@@ -143,7 +147,43 @@ class Loop:
         self.state.cache.put(change)
         self._publish(self.state.sessions.remove(change.remove, time.time()))
         self._publish(self.state.sessions.enrol(change.put, time.time()))
+        if change.nodes:
+            self._obey()
         self._start(self._work.change(operations, change.revision))
+
+    def _obey(self) -> None:
+        """Leave service, or come back, if that is what operators want now."""
+        state = self.state
+        order = state.cache.orders.get(state.spec.name)
+        if state.draining.order(order, time.monotonic(), time.time()):
+            log.info("order changed", drain=state.draining.reason)
+            self._leave()
+            self._work.report.poke()
+
+    def _leave(self) -> None:
+        self._step()
+        self._look_later(states.DRAIN_WAIT)
+
+    def _look_later(self, seconds: float) -> None:
+        # A little later than the time itself, so that it is over then.
+        later = seconds + 0.01
+        asyncio.get_running_loop().call_later(later, self._inbox.put, TimePassed())
+
+    def _follow_drain(self) -> None:
+        """Tell when a drain is over; end when nothing is left to wait for."""
+        state, sessions = self.state, len(self.state.sessions.owned)
+        if (status := state.drain_status()) and (
+            news := state.draining.news(status.phase, sessions, time.monotonic())
+        ):
+            state.emit("node.drained", news, sessions=sessions, phase=status.phase.value)
+            self._work.report.poke()
+        if self._stopping:
+            self._done |= state.draining.may_end(
+                time.monotonic(),
+                announcing=state.machine.announcing,
+                sessions=sessions,
+                alone=not state.edges.speaker.announcers(),
+            )
 
     def _feed_changed(self, notice: FeedChanged) -> None:
         was, self.state.feed = self.state.feed, notice.state
@@ -194,14 +234,14 @@ class Loop:
         if established != self._established:
             self._established = self.state.around.sessions = established
             self._work.look.poke()
+        self.state.announcing.drain = self.state.draining.reason
+        self.state.announcing.forced = self.state.draining.forced
         changed = self.state.announcing.step(
             self.state.unable(), round_ended=round_ended, fatal=fatal
         )
         if changed:
             self._work.report.poke()
             systemd.notify(f"STATUS={self.state.machine.state.value}")
-        if self._stopping and not self.state.machine.announcing:
-            self._done = True
 
     def _kernel_changed(self, _: KernelChanged) -> None:
         spec = self.state.spec
@@ -281,11 +321,10 @@ class Loop:
     def _stop(self, notice: StopAsked) -> None:
         log.info("stopping", reason=notice.reason)
         self._done |= self._stopping  # asked twice: at once
-        self._stopping = self.state.announcing.drain = True
-        self._step()
-        # A little later than the machine's own time, so that it is over then.
-        pause = states.DRAIN_WAIT + 0.01
-        asyncio.get_running_loop().call_later(pause, self._inbox.put, TimePassed())
+        self._stopping = True
+        self.state.draining.stop(f"stopping: {notice.reason}", time.monotonic())
+        self._leave()
+        self._look_later(STOP_LIMIT)
 
     def _start(self, work: Coroutine[object, object, None]) -> None:
         self._group.create_task(work)

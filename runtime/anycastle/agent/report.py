@@ -9,7 +9,7 @@ from anycastle.agent.health.machine import Machine
 from anycastle.agent.health.rounds import Result
 from anycastle.agent.sessions import Owned
 from anycastle.model.node import NodeSpec
-from anycastle.model.status import NodeReport, NodeState, Session
+from anycastle.model.status import DrainStatus, NodeReport, NodeState, Session
 
 
 def node_report(
@@ -21,6 +21,7 @@ def node_report(
     revision: int,
     wireguard: str,
     at: float,
+    drain: DrainStatus | None = None,
 ) -> NodeReport:
     """revision: of the feed that the kernel holds. at: epoch seconds."""
     return NodeReport(
@@ -36,6 +37,7 @@ def node_report(
         reason="" if machine.state is NodeState.UP else machine.reason,
         probes=tuple(result.status() for result in results),
         sessions=tuple(session(one) for one in owned),
+        drain=drain,
     )
 
 

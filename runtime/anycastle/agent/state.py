@@ -13,6 +13,7 @@ from anycastle.agent.announcing import Announcing
 from anycastle.agent.bgp.routes import ClientRoute
 from anycastle.agent.cache import Cache
 from anycastle.agent.datapath import DataPath
+from anycastle.agent.draining import Draining
 from anycastle.agent.events import Emitter
 from anycastle.agent.feed import FeedState
 from anycastle.agent.health.machine import Machine
@@ -24,7 +25,7 @@ from anycastle.agent.sessions import Sessions
 from anycastle.agent.settings import Settings
 from anycastle.model.addresses import Network
 from anycastle.model.node import NodeSpec
-from anycastle.model.status import Event, NodeReport
+from anycastle.model.status import DrainStatus, Event, NodeReport
 
 NOT_CONNECTED = FeedState(connected=False, url="", revision=0, detail="not connected yet")
 
@@ -91,6 +92,7 @@ class State:
     metrics: Metrics
     edges: Edges
     emit: Emitter
+    draining: Draining = field(default_factory=Draining)
     configured: bool = False
     revision: int = 0
     routing_problem: str = ""
@@ -122,6 +124,18 @@ class State:
             return self.routing_problem or f"no BGP session with {self.spec.routing.value}"
         return ""
 
+    def drain_status(self) -> DrainStatus | None:
+        """How far an operator's order to drain is; None without one."""
+        if not self.draining.ordered:
+            return None
+        machine = self.machine
+        return self.draining.status(
+            time.monotonic(),
+            announcing=machine.announcing,
+            sessions=None if self.around.sampled_at is None else len(self.sessions.owned),
+            ready=not self.unable() and machine.good >= machine.health.rise,
+        )
+
     def report(self) -> NodeReport:
         return node_report(
             self.spec,
@@ -131,6 +145,7 @@ class State:
             revision=self.revision,
             wireguard=self.edges.data_path.kind,
             at=time.time(),
+            drain=self.drain_status(),
         )
 
     def metrics_text(self) -> bytes:

@@ -90,6 +90,7 @@ async def test_readyz(served: tuple[Node, TestClient]) -> None:  # type: ignore[
             {"name": "device", "healthy": True, "detail": ""},
             {"name": "disk", "healthy": False, "detail": "is full"},
         ],
+        "drain": None,
     }
 
 

@@ -22,6 +22,13 @@ and the second one is the worse. Hence:
   (`dampening`). The first announcement after a clean start does not wait.
 - What makes a path impossible (`fatal`: no WireGuard device) skips the patience, not
   the rule about the last announcer.
+- The rule holds for a drain, too. The others may fail after it was ordered: a draining
+  node that knows of no undemoted other stays announced, demoted; one that has withdrawn
+  is on stand-by, and comes back demoted when nobody announces. `forced` (the operator
+  said so, or the process ends) leaves regardless and stays away.
+- A drain is no failure: it costs no penalty, and rounds are counted meanwhile. Called
+  off while announced, the node goes on as a demoted one does; after it had withdrawn,
+  as one that starts. Either way it announces in full after `rise` good rounds.
 
 `able` is not a probe: without a snapshot, a configured data path and a BGP session the
 node cannot announce whatever it wants, so it is DOWN, and says so.
@@ -37,8 +44,12 @@ node cannot announce whatever it wants, so it is DOWN, and says so.
     DEMOTED   `rise` good rounds, not held down                UP        announce
     any       drain, announcing                                DRAINING  announce demoted
     any       drain, not announcing                            DRAINING  -
-    DRAINING  DRAIN_WAIT over                                  DRAINING  withdraw
-    DRAINING  drain called off                                 DOWN      withdraw
+    DRAINING  announcing, not able                             DRAINING  withdraw
+    DRAINING  announcing, DRAIN_WAIT over, and forced or an
+              undemoted other known                            DRAINING  withdraw
+    DRAINING  able, not forced, nobody announced for `stagger` DRAINING  announce demoted
+    DRAINING  drain called off, announcing                     DEMOTED   -
+    DRAINING  drain called off, not announcing                 DOWN      -
 
 Patience is one probe interval after a hard failure, for the demotion to be heard, and
 SOFT_PATIENCE after a soft one. A step follows the table until nothing moves, so a
@@ -88,7 +99,8 @@ class Input:
     unable: why the node cannot announce at all, empty when it can.
     fatal, hard, soft: reasons of the failing probes by severity, empty when none.
     others: other nodes' announcements, True where demoted. rank: place among all
-    nodes, from 0. drain: the operator wants the node out of service.
+    nodes, from 0. drain: why the node is to leave service, empty when it is not.
+    forced: it is to leave whatever the others do.
     """
 
     now: float
@@ -99,11 +111,17 @@ class Input:
     soft: str = ""
     others: tuple[bool, ...] = ()
     rank: int = 0
-    drain: bool = False
+    drain: str = ""
+    forced: bool = False
 
     @property
     def bad(self) -> str:
         return "; ".join(reason for reason in (self.fatal, self.hard, self.soft) if reason)
+
+    @property
+    def relieved(self) -> bool:
+        """Does a node announce that is well?"""
+        return any(not demoted for demoted in self.others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +164,7 @@ def _move(machine: Machine, given: Input) -> Move | None:
         return _from_draining(machine, given)
     if given.drain:
         action = Action.ANNOUNCE_DEMOTED if machine.announcing and not given.unable else None
-        return NodeState.DRAINING, action, "draining"
+        return NodeState.DRAINING, action, given.drain
     return _FROM[machine.state](machine, given)
 
 
@@ -155,8 +173,7 @@ def _from_down(machine: Machine, given: Input) -> Move | None:
         return None
     if _recovered(machine, given):
         return NodeState.UP, Action.ANNOUNCE, ""
-    silent = machine.silent_since
-    if silent is not None and given.now - silent >= stagger(machine, given.rank):
+    if _missed(machine, given):
         reason = f"nobody else announces ({given.bad or 'held down'})"
         return NodeState.DEMOTED, Action.ANNOUNCE_DEMOTED, reason
     return None
@@ -175,18 +192,21 @@ def _from_demoted(machine: Machine, given: Input) -> Move | None:
         return NodeState.DOWN, Action.WITHDRAW, given.unable
     if _recovered(machine, given):
         return NodeState.UP, Action.ANNOUNCE, ""
-    relieved = any(not demoted for demoted in given.others)
-    if given.bad and relieved and given.now - machine.since >= _patience(machine, given):
+    if given.bad and given.relieved and given.now - machine.since >= _patience(machine, given):
         return NodeState.DOWN, Action.WITHDRAW, given.bad
     return None
 
 
 def _from_draining(machine: Machine, given: Input) -> Move | None:
     if not given.drain:
-        return NodeState.DOWN, Action.WITHDRAW if machine.announcing else None, "drain called off"
-    over = given.now - machine.since >= DRAIN_WAIT or given.unable
-    if machine.announcing and over:
-        return NodeState.DRAINING, Action.WITHDRAW, "draining"
+        state = NodeState.DEMOTED if machine.announcing else NodeState.DOWN
+        return state, None, given.bad or "drain called off"
+    if machine.announcing:
+        over = given.now - machine.since >= DRAIN_WAIT and (given.relieved or given.forced)
+        leave = over or bool(given.unable)
+        return (NodeState.DRAINING, Action.WITHDRAW, given.drain) if leave else None
+    if not given.unable and not given.forced and _missed(machine, given):
+        return NodeState.DRAINING, Action.ANNOUNCE_DEMOTED, f"{given.drain}; nobody else announces"
     return None
 
 
@@ -195,6 +215,12 @@ _FROM = {
     NodeState.UP: _from_up,
     NodeState.DEMOTED: _from_demoted,
 }
+
+
+def _missed(machine: Machine, given: Input) -> bool:
+    """Has nobody announced for so long that it is this node's turn to come back?"""
+    silent = machine.silent_since
+    return silent is not None and given.now - silent >= stagger(machine, given.rank)
 
 
 def stagger(machine: Machine, rank: int) -> float:
@@ -251,10 +277,18 @@ def _enter(
 
 
 def _explain(machine: Machine, given: Input) -> Machine:
-    """Keep the reason of a node that is not announcing up to date."""
+    """Keep the reason of a node that is not UP up to date, where it changes with time."""
+    if machine.state is NodeState.DRAINING:
+        return replace(machine, reason=_drain_reason(machine, given))
     if machine.state is not NodeState.DOWN:
         return machine
     hold = dampening.held(machine.history, given.now)
     held = f"held down for {hold:.0f} s more" if hold else ""
     rising = f"{machine.good} of {machine.health.rise} good probe rounds"
     return replace(machine, reason=given.unable or given.bad or held or rising)
+
+
+def _drain_reason(machine: Machine, given: Input) -> str:
+    waiting = machine.announcing and given.now - machine.since >= DRAIN_WAIT
+    because = "stays announced, as no other node is well" if waiting else ""
+    return "; ".join(part for part in (given.drain, because, given.unable or given.bad) if part)

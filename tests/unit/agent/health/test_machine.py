@@ -173,26 +173,111 @@ def test_a_node_that_was_never_well_waits_longer() -> None:
     assert action is Action.ANNOUNCE_DEMOTED
 
 
-def test_drain_demotes_waits_and_withdraws() -> None:
-    machine, action = step(up(), Input(now=200.0, drain=True))
+WELL = (False,)
+"""One other node announces, undemoted."""
+
+
+def drained() -> Machine:
+    machine, action = step(up(), Input(now=200.0, drain="asked", others=WELL))
     assert (machine.state, action) == (NodeState.DRAINING, Action.ANNOUNCE_DEMOTED)
-    machine, action = step(machine, Input(now=200.0 + DRAIN_WAIT / 2, drain=True))
+    machine, action = step(machine, Input(now=200.0 + DRAIN_WAIT, drain="asked", others=WELL))
+    assert (machine.state, action, machine.announcing) == (
+        NodeState.DRAINING,
+        Action.WITHDRAW,
+        False,
+    )
+    return machine
+
+
+def test_drain_demotes_waits_and_withdraws() -> None:
+    machine, _ = step(up(), Input(now=200.0, drain="asked", others=WELL))
+    _, action = step(machine, Input(now=200.0 + DRAIN_WAIT / 2, drain="asked", others=WELL))
     assert action is None
-    machine, action = step(machine, Input(now=200.0 + DRAIN_WAIT, drain=True))
-    assert (machine.state, action) == (NodeState.DRAINING, Action.WITHDRAW)
-    assert not machine.announcing
+    assert drained().reason == "asked"
 
 
 def test_drain_of_a_node_that_does_not_announce_does_nothing() -> None:
-    machine, action = step(Machine(HEALTH), Input(now=1.0, drain=True))
+    machine, action = step(Machine(HEALTH), Input(now=1.0, drain="asked"))
     assert (machine.state, action, machine.announcing) == (NodeState.DRAINING, None, False)
 
 
+@pytest.mark.parametrize("others", [(), (True,), (True, True)])
+def test_a_draining_node_that_has_become_the_last_one_stays_demoted(
+    others: tuple[bool, ...],
+) -> None:
+    given = rounds(200.0, 600, drain="asked", others=others)
+    machine, actions = drive(up(), *given)
+    assert [a for a in actions if a] == [Action.ANNOUNCE_DEMOTED]
+    assert (machine.state, machine.announcing) == (NodeState.DRAINING, True)
+    assert machine.reason == "asked; stays announced, as no other node is well"
+    machine, action = step(machine, Input(now=801.0, drain="asked", others=(True, False)))
+    assert (action, machine.reason) == (Action.WITHDRAW, "asked")
+
+
+@pytest.mark.parametrize("others", [(), (True,)])
+def test_a_forced_drain_leaves_and_stays_away_whatever_the_others_do(
+    others: tuple[bool, ...],
+) -> None:
+    machine, actions = drive(
+        up(),
+        *rounds(200.0, 300, drain="asked", forced=True, others=others),
+        *rounds(500.0, 60, drain="asked", forced=True),
+    )
+    assert [a for a in actions if a] == [Action.ANNOUNCE_DEMOTED, Action.WITHDRAW]
+    assert actions.index(Action.WITHDRAW) == DRAIN_WAIT
+    assert machine.state is NodeState.DRAINING
+
+
+def test_a_drained_node_comes_back_demoted_when_nobody_announces_and_leaves_again() -> None:
+    machine, action = step(drained(), Input(now=300.0, drain="asked", rank=2))
+    due = 300.0 + STAGGER + 2 * STAGGER_STEP
+    machine, action = step(machine, Input(now=due - 0.01, drain="asked", rank=2))
+    assert action is None
+    machine, action = step(machine, Input(now=due, drain="asked", rank=2))
+    assert (machine.state, action) == (NodeState.DRAINING, Action.ANNOUNCE_DEMOTED)
+    machine, actions = drive(machine, *rounds(due + 1, 60, drain="asked", others=(True,)))
+    assert set(actions) == {None}
+    machine, action = step(machine, Input(now=due + 100, drain="asked", others=WELL))
+    assert (machine.state, action) == (NodeState.DRAINING, Action.WITHDRAW)
+
+
+def test_a_drained_node_that_is_not_able_does_not_come_back() -> None:
+    machine, actions = drive(drained(), *rounds(300.0, 60, drain="asked", unable="no session"))
+    assert set(actions) == {None}
+    assert machine.reason == "asked; no session"
+
+
+def test_a_draining_node_that_loses_its_session_has_withdrawn() -> None:
+    machine, _ = step(up(), Input(now=200.0, drain="asked"))
+    machine, action = step(machine, Input(now=200.1, drain="asked", unable="no session"))
+    assert (machine.state, action, machine.announcing) == (
+        NodeState.DRAINING,
+        Action.WITHDRAW,
+        False,
+    )
+
+
 def test_a_drain_called_off_leads_back_without_a_hold_down() -> None:
-    machine, _ = step(up(), Input(now=200.0, round=True, drain=True))
-    machine, _ = drive(machine, *rounds(201.0, 3, drain=True))
-    machine, action = step(machine, Input(now=204.0, round=True))
+    machine, _ = drive(drained(), *rounds(201.0, 3, drain="asked", others=WELL))
+    machine, action = step(machine, Input(now=204.0, round=True, others=WELL))
     assert (machine.state, action) == (NodeState.UP, Action.ANNOUNCE)
+    assert machine.history.penalty == 0
+
+
+def test_a_node_that_fell_ill_while_drained_rises_before_it_announces() -> None:
+    machine, _ = drive(drained(), *rounds(201.0, 3, drain="asked", hard="x", others=WELL))
+    machine, actions = drive(machine, *rounds(204.0, 2, hard="x", others=WELL))
+    assert (machine.state, set(actions)) == (NodeState.DOWN, {None})
+    machine, actions = drive(machine, *rounds(206.0, 3, others=WELL))
+    assert (machine.state, actions) == (NodeState.UP, [None, None, Action.ANNOUNCE])
+
+
+def test_a_drain_called_off_before_the_withdrawal_withdraws_nothing() -> None:
+    machine, _ = step(up(), Input(now=200.0, drain="asked"))
+    well, action = step(machine, Input(now=200.5))
+    assert (well.state, action) == (NodeState.UP, Action.ANNOUNCE)
+    ill, action = step(machine, Input(now=200.5, round=True, soft="disk is full"))
+    assert (ill.state, action, ill.announcing) == (NodeState.DEMOTED, None, True)
 
 
 def test_penalty_does_not_decay_while_the_node_is_failing() -> None:
