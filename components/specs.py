@@ -36,6 +36,7 @@ def node_spec(deployment: Deployment, datacentre: Datacentre, node: Node) -> Nod
         wireguard=WireGuardSpec(mtu=deployment.client_mtu),
         fabric=FabricSpec(mtu=deployment.fabric.mtu - VXLAN_OVERHEAD),
         health=deployment.health,
+        takeover=deployment.takeover,
         control=ControlEndpoint(urls=control_urls(deployment)),
     )
 

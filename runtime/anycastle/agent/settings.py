@@ -25,7 +25,7 @@ DEVICE_NAME_MAX = 15
 
 T = TypeVar("T")
 
-LIVE = ("edges", "services", "health")
+LIVE = ("edges", "services", "health", "takeover")
 """Fields of the node spec that a running agent takes over. A change of any other makes
 it restart: nothing of the data path stops meanwhile."""
 

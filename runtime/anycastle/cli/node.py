@@ -73,6 +73,7 @@ def find_node(api: Api, name: str) -> NodeView:
 
 
 def _print(found: NodeView) -> None:
+    done = found.takeovers
     output.print_fields(
         {
             "name": found.name,
@@ -84,6 +85,9 @@ def _print(found: NodeView) -> None:
             "revision": found.revision,
             "routing": found.routing,
             "wireguard": found.wireguard,
+            "takeover": found.takeover,
+            "taken over": f"{done.confirmed} clients, gave up on {done.gave_up}",
+            "relayed": f"{done.relayed} packets to others, {done.delivered} from others",
             "version": found.version,
             "last report": found.last_report,
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,6 +22,7 @@ NODE_FIELDS = (
     "revision",
     "routing",
     "wireguard",
+    "takeover",
     "version",
 )
 CLIENT_FIELDS = ("enrolled", "connected")
@@ -71,7 +72,18 @@ def _print(found: Status) -> None:
 def print_nodes(nodes: tuple[NodeView, ...]) -> None:
     """The table of nodes; what ails one stands in the line below the table."""
     headings = [field.upper() for field in NODE_FIELDS]
-    output.print_table(headings, [[getattr(n, field) for field in NODE_FIELDS] for n in nodes])
+    output.print_table(headings, [_row(node) for node in nodes])
     for node in nodes:
-        if node.reason:
-            click.echo(f"\n{output.safe(node.name)}: {output.safe(node.reason)}")
+        for reason in filter(None, (node.reason, _split(node.takeover)[1])):
+            click.echo(f"\n{output.safe(node.name)}: {output.safe(reason)}")
+
+
+def _row(node: NodeView) -> list[Any]:
+    values = output.pick(node, NODE_FIELDS) | {"takeover": _split(node.takeover)[0]}
+    return [values[field] for field in NODE_FIELDS]
+
+
+def _split(takeover: str) -> tuple[str, str]:
+    """`none: REASON` has too much to say for a table: (word, sentence or "")."""
+    word, _, reason = takeover.partition(": ")
+    return word, f"no takeover: {reason}" if reason else ""

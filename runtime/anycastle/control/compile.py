@@ -86,6 +86,8 @@ def node_view(row: Row, now: datetime, timeout: float) -> NodeView:
         reason=report.reason if known else f"no report for {silence:.0f} s, then {report.state}",
         last_report=_iso(reported_at),
         probes=report.probes,
+        takeover=report.takeover,
+        takeovers=report.takeovers,
     )
 
 

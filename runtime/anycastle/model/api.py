@@ -6,7 +6,7 @@ import msgspec
 
 from anycastle.model.addresses import Address
 from anycastle.model.codec import Key
-from anycastle.model.status import NodeState, ProbeStatus
+from anycastle.model.status import NodeState, ProbeStatus, Takeovers
 
 
 class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +111,8 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     last_report: str | None = None
     probes: tuple[ProbeStatus, ...] = ()
+    takeover: str = ""
+    takeovers: Takeovers = Takeovers()
 
 
 class TokenCreate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

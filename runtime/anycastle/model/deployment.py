@@ -93,11 +93,23 @@ class Fabric(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     mtu: int = 1500
 
 
+class Clock(enum.StrEnum):
+    """What a node's clock has to prove before the node takes clients over.
+
+    SYNCHRONISED: the kernel says that NTP keeps it right. TRUSTED: nothing; for hosts
+    that share a clock which somebody else keeps right, as containers of one machine do.
+    """
+
+    SYNCHRONISED = "synchronised"
+    TRUSTED = "trusted"
+
+
 class Health(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Rules of announcing. Times in seconds.
 
     rise, fall: consecutive good or bad probe rounds before a node's state changes.
     hold_down: wait before announcing again, doubled at each flap up to hold_down_max.
+    clock: see `Clock`.
     """
 
     interval: float = 1.0
@@ -105,6 +117,16 @@ class Health(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     fall: int = 2
     hold_down: float = 10.0
     hold_down_max: float = 300.0
+    clock: Clock = Clock.SYNCHRONISED
+
+
+class Takeover(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Does a node make itself the owner of clients that reach it without a session?
+
+    enabled: without, such a client waits for its own timer, and nothing is relayed.
+    """
+
+    enabled: bool = True
 
 
 class ControlPlane(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -126,5 +148,6 @@ class Deployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     control_plane: ControlPlane
     fabric: Fabric = Fabric()
     health: Health = Health()
+    takeover: Takeover = Takeover()
     client_mtu: int = 1380
     client_keepalive: int = 25

@@ -19,7 +19,7 @@ from ipaddress import (
 import msgspec
 
 from anycastle.model.addresses import Dual, Network
-from anycastle.model.deployment import Anycast, Bfd, Health, Routing
+from anycastle.model.deployment import Anycast, Bfd, Health, Routing, Takeover
 
 
 class Loopbacks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -103,5 +103,6 @@ class NodeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     wireguard: WireGuardSpec = WireGuardSpec()
     fabric: FabricSpec = FabricSpec()
     health: Health = Health()
+    takeover: Takeover = Takeover()
     control: ControlEndpoint
     listen_port: int = 9178

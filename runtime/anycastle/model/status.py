@@ -65,6 +65,19 @@ class DrainStatus(msgspec.Struct, frozen=True, kw_only=True):
     ready: bool
 
 
+class Takeovers(msgspec.Struct, frozen=True, kw_only=True):
+    """What a node did about other nodes' clients, since its agent started.
+
+    confirmed, gave_up: takeovers that ended so. relayed: packets sent on to their owners.
+    delivered: packets that other nodes sent on and that were for a session here.
+    """
+
+    confirmed: int = 0
+    gave_up: int = 0
+    relayed: int = 0
+    delivered: int = 0
+
+
 class NodeReport(msgspec.Struct, frozen=True, kw_only=True):
     """A node's whole status, sent on change and every 10 s.
 
@@ -72,6 +85,8 @@ class NodeReport(msgspec.Struct, frozen=True, kw_only=True):
     wireguard: `kernel` or `userspace`. at: epoch seconds on the node's clock.
     reason: why the state is not UP, empty when it is.
     drain: only while an operator's order to drain stands.
+    takeover: which packet path serves it (`bpf`, `nftables`), `none: REASON` when there is
+    none, `off` when it is switched off; empty before that is known.
     """
 
     name: str
@@ -87,6 +102,8 @@ class NodeReport(msgspec.Struct, frozen=True, kw_only=True):
     probes: tuple[ProbeStatus, ...] = ()
     sessions: tuple[Session, ...] = ()
     drain: DrainStatus | None = None
+    takeover: str = ""
+    takeovers: Takeovers = Takeovers()
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

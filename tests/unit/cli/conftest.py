@@ -47,6 +47,7 @@ def node_view(name: str = "ams-1", **changes: Any) -> dict[str, Any]:
         "revision": 7,
         "routing": "bird",
         "wireguard": "userspace",
+        "takeover": "bpf",
         "version": "0.1.0",
         "reason": "",
         "last_report": "2026-01-02T03:04:05Z",

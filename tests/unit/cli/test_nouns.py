@@ -24,7 +24,15 @@ TOKEN = {
 @pytest.fixture
 def api(api: Any, shapes: Any) -> Any:
     probe = {"name": "bgp", "healthy": False, "detail": "no session with ams-edge"}
-    ill = shapes.node_view("fra-1", state="DOWN", announcing=False, reason="bgp", probes=[probe])
+    ill = shapes.node_view(
+        "fra-1",
+        state="DOWN",
+        announcing=False,
+        reason="bgp",
+        probes=[probe],
+        takeover="none: this kernel has no BPF",
+        takeovers={"confirmed": 7, "gave_up": 2, "relayed": 30, "delivered": 4},
+    )
     nodes = [shapes.node_view(), ill]
     api.answers["GET /v1/nodes"] = httpx.Response(200, json=nodes)
     api.answers["GET /v1/nodes/fra-1"] = httpx.Response(200, json=ill)
@@ -60,6 +68,7 @@ def test_status_json_shape(api: Any) -> None:
         "revision": 7,
         "routing": "bird",
         "wireguard": "userspace",
+        "takeover": "bpf",
         "version": "0.1.0",
     }
 
@@ -71,11 +80,16 @@ def test_status_for_people(api: Any) -> None:
         "clients     4 enrolled, 3 connected\n"
         "revision    7\n"
         "\n"
-        "NAME   DATACENTRE  STATE  ANNOUNCING  SESSIONS  REVISION  ROUTING  WIREGUARD  VERSION\n"
-        "ams-1  ams         UP     yes         2         7         bird     userspace  0.1.0\n"
-        "fra-1  ams         DOWN   no          2         7         bird     userspace  0.1.0\n"
+        "NAME   DATACENTRE  STATE  ANNOUNCING  SESSIONS  REVISION  ROUTING  WIREGUARD  TAKEOVER  "
+        "VERSION\n"
+        "ams-1  ams         UP     yes         2         7         bird     userspace  bpf       "
+        "0.1.0\n"
+        "fra-1  ams         DOWN   no          2         7         bird     userspace  none      "
+        "0.1.0\n"
         "\n"
         "fra-1: bgp\n"
+        "\n"
+        "fra-1: no takeover: this kernel has no BPF\n"
     )
 
 
@@ -90,6 +104,9 @@ def test_node_list(api: Any) -> None:
 def test_node_show_has_the_probes(api: Any) -> None:
     text = api.run("node", "show", "fra-1").stdout
     assert "bgp    BAD     no session with ams-edge" in text
+    assert "takeover     none: this kernel has no BPF\n" in text
+    assert "taken over   7 clients, gave up on 2\n" in text
+    assert "relayed      30 packets to others, 4 from others\n" in text
     shown = json.loads(api.run("node", "show", "fra-1", "--json").stdout)
     assert shown["probes"][0]["detail"] == "no session with ams-edge"
 

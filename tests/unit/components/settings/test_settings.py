@@ -114,6 +114,8 @@ def test_the_shipped_lab_is_accepted(stack: Any) -> None:
         ("client_keepalive", 0, "client_keepalive", "not between 1 and 25 seconds"),
         ("health", {"rise": 0}, "health.rise", "not between 1 and 100"),
         ("health", {"hold_down_max": 1.0}, "health.hold_down_max", "below hold_down"),
+        ("health", {"clock": "right"}, "health.clock", "not one of synchronised, trusted"),
+        ("takeover", {"enabled": "yes"}, "takeover.enabled", "expected true or false"),
     ],
 )
 def test_a_spoilt_field_is_named(
