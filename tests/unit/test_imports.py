@@ -1,6 +1,7 @@
 """Imports point one way (docs/architecture.md); the reasons stand in RULES.
 
 components ──► model ◄── agent, control, cli          model ──► msgspec, the standard library
+agent, control ──► aws ──► model
 """
 
 from __future__ import annotations
@@ -20,7 +21,11 @@ RUNTIME = ROOT / "runtime"
 TOP = ("runtime", "components", "policy", "tools", "tests", "benchmarks")
 
 # Distributions whose modules are not called like them.
-MODULES = {"psycopg": {"psycopg", "psycopg_pool"}, "prometheus-client": {"prometheus_client"}}
+MODULES = {
+    "boto3": {"boto3", "botocore"},
+    "psycopg": {"psycopg", "psycopg_pool"},
+    "prometheus-client": {"prometheus_client"},
+}
 
 ONE_WAY = (
     "a node, a control-plane host and an operator's machine each install their own part only, so "
@@ -56,8 +61,9 @@ class Rule:
 
 RULES = {
     "model": Rule(frozenset({"model"}), None, MODEL_ONLY),
-    "agent": Rule(frozenset({"model", "agent"}), "agent", ONE_WAY),
-    "control": Rule(frozenset({"model", "control"}), "control", ONE_WAY),
+    "aws": Rule(frozenset({"model", "aws"}), "aws", ONE_WAY),
+    "agent": Rule(frozenset({"model", "agent", "aws"}), "agent", ONE_WAY),
+    "control": Rule(frozenset({"model", "control", "aws"}), "control", ONE_WAY),
     "cli": Rule(frozenset({"model", "cli"}), "cli", ONE_WAY),
 }
 

@@ -23,6 +23,7 @@ from typing import Literal
 from tools.places import CHECKOUT, cache_root, digest, digest_files
 
 Role = Literal["agent", "control"]
+Cloud = Literal["", "aws"]
 
 SOURCE_DATE_EPOCH = 1_704_067_200  # 2024-01-01: a date, not a secret; zip can't go below 1980
 TARGET_SCRIPTS = ("install.sh", "unpack.py")
@@ -44,17 +45,22 @@ class Bundle:
     archive: Path
 
 
-def build(role: Role, architecture: str = "x86_64", checkout: Path = CHECKOUT) -> Bundle:
-    """The bundle of `role` for hosts of `architecture` (x86_64 or aarch64); raises BundleFailed."""
+def build(
+    role: Role, architecture: str = "x86_64", checkout: Path = CHECKOUT, cloud: Cloud = ""
+) -> Bundle:
+    """The bundle of `role` for hosts of `architecture` (x86_64 or aarch64); raises BundleFailed.
+
+    cloud: whose services the hosts talk to themselves ("" none); it chooses the lock file.
+    """
     sources = digest_files(source_files(checkout / "runtime"), root=checkout)
-    lock = (checkout / "requirements" / f"{role}.txt").read_bytes()
+    lock = checkout / "requirements" / f"{role}{cloud and f'-{cloud}'}.txt"
     scripts = [(Path(__file__).parent / name).read_bytes() for name in TARGET_SCRIPTS]
-    version = digest(role, architecture, sources, lock, *scripts)
+    version = digest(role, architecture, sources, lock.read_bytes(), *scripts)
     bundle = Bundle(role, version, cache_root() / "bundles" / f"{role}-{version}.tar")
     if not bundle.archive.exists():
         with alone():
             if not bundle.archive.exists():
-                make(bundle, checkout, architecture, sources)
+                make(bundle, lock, checkout, architecture, sources)
     return bundle
 
 
@@ -70,10 +76,10 @@ def source_files(runtime: Path) -> list[Path]:
     ]
 
 
-def make(bundle: Bundle, checkout: Path, architecture: str, sources: str) -> None:
+def make(bundle: Bundle, lock: Path, checkout: Path, architecture: str, sources: str) -> None:
     wheels = [
         runtime_wheel(checkout / "runtime", sources),
-        *locked_wheels(checkout / "requirements" / f"{bundle.role}.txt", architecture),
+        *locked_wheels(lock, architecture),
     ]
     members: dict[str, bytes] = {f"wheels/{wheel.name}": wheel.read_bytes() for wheel in wheels}
     members |= {name: (Path(__file__).parent / name).read_bytes() for name in TARGET_SCRIPTS}

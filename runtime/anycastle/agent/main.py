@@ -69,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="S",
         help="seconds to wait (default: %(default)s)",
     )
+    _add(commands, "fetch-secrets", _fetch_secrets, "fetch the node's secrets from its store")
     status = _add(commands, "status", _status, "print how the node is")
     status.add_argument("--json", action="store_true", help="the node's whole report as JSON")
     return top
@@ -101,6 +102,12 @@ def _check(arguments: argparse.Namespace) -> int:
     from anycastle.agent import checking  # noqa: PLC0415 see above
 
     return asyncio.run(checking.check(arguments.settings))
+
+
+def _fetch_secrets(arguments: argparse.Namespace) -> int:
+    from anycastle.agent import fetch_secrets  # noqa: PLC0415 see above
+
+    return fetch_secrets.command(arguments.settings, settings.STATE_DIRECTORY)
 
 
 def _wait_ready(arguments: argparse.Namespace) -> int:

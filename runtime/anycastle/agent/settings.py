@@ -25,7 +25,7 @@ DEVICE_NAME_MAX = 15
 
 T = TypeVar("T")
 
-LIVE = ("edges", "services", "health", "takeover")
+LIVE = ("edges", "services", "health", "takeover", "secrets")
 """Fields of the node spec that a running agent takes over. A change of any other makes
 it restart: nothing of the data path stops meanwhile."""
 
@@ -51,12 +51,18 @@ class Settings:
 
 def load(directory: Path) -> Settings:
     """Read everything. Raises SettingsError."""
-    spec = _model(directory / "node.json", NodeSpec)
-    _check(directory / "node.json", spec)
+    spec = node_spec(directory)
     files = sorted((directory / "peers.d").glob("*.json"))
     peers = [_model(file, Peer) for file in files]
     others = tuple(peer for peer in peers if peer.name != spec.name)
     return Settings(spec, others, _service_key(directory / "service.key"))
+
+
+def node_spec(directory: Path) -> NodeSpec:
+    """The node spec alone. Raises SettingsError."""
+    spec = _model(directory / "node.json", NodeSpec)
+    _check(directory / "node.json", spec)
+    return spec
 
 
 def needs_restart(old: Settings, new: Settings) -> list[str]:

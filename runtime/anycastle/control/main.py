@@ -19,7 +19,7 @@ from anycastle import __version__
 from anycastle.control import log, migrate, pki, server
 from anycastle.control import provision as provisioning
 from anycastle.control.auth import Role
-from anycastle.control.errors import ControlError
+from anycastle.control.errors import ControlError, Unavailable
 from anycastle.model import codec
 from anycastle.model.control import ControlSpec
 
@@ -98,6 +98,22 @@ async def _forget_node(spec: ControlSpec, arguments: argparse.Namespace) -> None
         print(f"there was no node {arguments.node}")
 
 
+async def _export_events(spec: ControlSpec, _: argparse.Namespace) -> None:
+    if spec.audit is None:
+        raise Unavailable("no_archive", "no bucket to export to: the control spec has no `audit`")
+    # Here, because boto3 is installed where it is needed only.
+    from anycastle.aws.archive import Archive  # noqa: PLC0415
+    from anycastle.aws.errors import AwsError  # noqa: PLC0415
+
+    try:
+        archive = Archive(spec.audit)
+        archive.check()
+        exported = await provisioning.export_events(spec, spec.audit, archive, print)
+    except AwsError as error:
+        raise Unavailable("archive", str(error)) from error
+    print(f"{exported} events exported")
+
+
 _COMMANDS = {
     "serve": _serve,
     "migrate": _migrate,
@@ -105,6 +121,7 @@ _COMMANDS = {
     "join-token": _join_token,
     "token": _token,
     "forget-node": _forget_node,
+    "export-events": _export_events,
 }
 
 
@@ -131,6 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     join = commands.add_parser("join-token", help="print a new one-time token for a node")
     join.add_argument("node", metavar="NODE")
     join.add_argument("--expires-in", type=_seconds, default=None, metavar="SECONDS")
+    commands.add_parser("export-events", help="write new events to the audit bucket")
     forget = commands.add_parser("forget-node", help="revoke a node that left the deployment")
     forget.add_argument("node", metavar="NODE")
     token = commands.add_parser("token", help="make an operator token and print it")

@@ -6,18 +6,19 @@ Who may run it is who may open the database and read the CA's key; no token is n
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
-from anycastle.control import auth, migrate
+from anycastle.control import auth, export, migrate
 from anycastle.control.api import tokens as token_rules
 from anycastle.control.database import Connection, connect
 from anycastle.control.errors import Invalid, NotFound
 from anycastle.control.pki import Authority
 from anycastle.control.store import changes, events, nodes, tokens
 from anycastle.model.api import TokenCreate
-from anycastle.model.control import ControlSpec
+from anycastle.model.control import AuditBucket, ControlSpec
 from anycastle.model.status import Event
 
 ACTOR = "control"
@@ -69,6 +70,19 @@ async def forget_node(spec: ControlSpec, name: str) -> bool:
         event = Event(kind="node.removed", at=time.time(), message=message, node=name)
         await events.record(connection, ACTOR, [event])
     return True
+
+
+async def export_events(
+    spec: ControlSpec, bucket: AuditBucket, archive: export.Archive, say: Callable[[str], None]
+) -> int:
+    """Put what is new into the archive; how many events.
+
+    Raises SchemaError, psycopg.Error, and what the archive raises.
+    """
+    async with await connect(spec.database) as connection:
+        await migrate.check(connection, spec.deployment)
+        retention = timedelta(days=bucket.retention_days)
+        return await export.export(connection, archive, spec.deployment, retention, say)
 
 
 async def check(spec: ControlSpec) -> list[str]:

@@ -143,3 +143,9 @@ CREATE TABLE event (
 
 CREATE UNIQUE INDEX event_reported_once ON event (node, at, kind, client) NULLS NOT DISTINCT
     WHERE actor = 'node';
+
+-- What `anycastle-control export-events` has put into the archive.
+CREATE TABLE export (
+    id boolean PRIMARY KEY DEFAULT true CONSTRAINT export_one_row CHECK (id),
+    last_event bigint NOT NULL DEFAULT 0
+);

@@ -69,7 +69,11 @@ async def running(spec: ControlSpec, authority: Authority) -> AsyncIterator[Api]
         context = tls.server_context()
         tls.load_certificate(context, authority, spec.names)
         async with (
-            _tasks(hub.run(), _renew(context, authority, spec), _housekeep(database)) as broken,
+            _tasks(
+                hub.run(),
+                _renew(context, authority, spec),
+                _housekeep(database, archived=spec.audit is not None),
+            ) as broken,
             _listening(services, context) as port,
         ):
             yield Api(port, broken)
@@ -83,11 +87,11 @@ async def _renew(context: ssl.SSLContext, authority: Authority, spec: ControlSpe
         tls.load_certificate(context, authority, spec.names)
 
 
-async def _housekeep(database: Database) -> None:
+async def _housekeep(database: Database, *, archived: bool) -> None:
     while True:
         try:
             async with database.writing() as connection:
-                gone = await events.delete_old(connection, KEEP_DAYS)
+                gone = await events.delete_old(connection, KEEP_DAYS, exported=archived)
                 gone += await tokens.delete_old(connection, KEEP_DAYS)
             log.info("control.housekeeping", rows=gone)
         except (Unavailable, psycopg.Error) as error:

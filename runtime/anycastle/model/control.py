@@ -9,6 +9,18 @@ from anycastle.model.codec import Key
 from anycastle.model.deployment import Anycast
 
 
+class AuditBucket(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where events are kept so that nobody can change them: an S3 bucket with object lock.
+
+    kms_key: ARN of the key that encrypts them. retention_days: of the lock.
+    """
+
+    name: str
+    region: str
+    kms_key: str
+    retention_days: int = 365
+
+
 class ControlSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What the API has to know. database: a libpq connection string.
 
@@ -18,6 +30,7 @@ class ControlSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     names: host names and addresses that the server certificate is made out to.
     certificate_lifetime: seconds of a node certificate.
     node_timeout: seconds of silence before a node counts as UNKNOWN.
+    audit: where `anycastle-control export-events` puts events.
     """
 
     deployment: str
@@ -35,3 +48,4 @@ class ControlSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     ca_key_file: str = "/etc/anycastle/ca.key"
     certificate_lifetime: float = 86400.0
     node_timeout: float = 30.0
+    audit: AuditBucket | None = None

@@ -87,6 +87,13 @@ class ControlEndpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     ca_file: str = "/etc/anycastle/control-ca.pem"
 
 
+class AwsSecrets(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """ARNs in AWS Secrets Manager of what this node fetches itself (`fetch-secrets`)."""
+
+    service_key: str
+    join_token: str
+
+
 class NodeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All that the agent is told by bootstrap; clients come by the control feed."""
 
@@ -106,3 +113,4 @@ class NodeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     takeover: Takeover = Takeover()
     control: ControlEndpoint
     listen_port: int = 9178
+    secrets: AwsSecrets | None = None

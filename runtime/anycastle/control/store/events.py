@@ -66,9 +66,25 @@ async def read_last(connection: Connection, limit: int) -> list[dict[str, Any]]:
     return (await cursor.fetchall())[::-1]
 
 
-async def delete_old(connection: Connection, days: float) -> int:
-    """Drop events stored more than `days` ago; returns how many."""
-    cursor = await connection.execute(
-        "DELETE FROM event WHERE stored_at < now() - make_interval(secs => %s)", (days * 86400,)
-    )
+async def delete_old(connection: Connection, days: float, *, exported: bool) -> int:
+    """Drop events stored more than `days` ago; returns how many. exported: only those that
+    are in the archive."""
+    query = "DELETE FROM event WHERE stored_at < now() - make_interval(secs => %s)"
+    if exported:
+        query += " AND id <= coalesce((SELECT last_event FROM export), 0)"
+    cursor = await connection.execute(query, (days * 86400,))
     return cursor.rowcount
+
+
+async def lock_exported(connection: Connection) -> int:
+    """Id of the last exported event, 0 before the first. The row is locked: one exporter."""
+    await connection.execute("INSERT INTO export DEFAULT VALUES ON CONFLICT DO NOTHING")
+    cursor = await connection.execute("SELECT last_event FROM export FOR UPDATE")
+    row = await cursor.fetchone()
+    assert row is not None  # inserted above
+    return int(row["last_event"])
+
+
+async def set_exported(connection: Connection, last: int) -> None:
+    """All events up to this id are in the archive."""
+    await connection.execute("UPDATE export SET last_event = %s", (last,))
