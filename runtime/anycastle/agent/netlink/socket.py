@@ -6,11 +6,12 @@ acknowledgement, an error with the kernel's own words (extended ACK), or a time-
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from anycastle.agent.netlink.attributes import walk
 
@@ -20,7 +21,7 @@ NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400
 NLM_F_CAPPED, NLM_F_ACK_TLVS = 0x100, 0x200
 NLMSG_ERROR, NLMSG_DONE = 0x2, 0x3
 NLMSGERR_ATTR_MSG = 1
-NETLINK_ROUTE, NETLINK_GENERIC = 0, 16
+NETLINK_ROUTE, NETLINK_NETFILTER, NETLINK_GENERIC = 0, 12, 16
 
 _SOL_NETLINK = 270
 _NETLINK_CAP_ACK, _NETLINK_EXT_ACK, _NETLINK_GET_STRICT_CHK = 10, 11, 12
@@ -28,6 +29,7 @@ _HEADER = struct.Struct("=IHHII")
 _ERROR = struct.Struct("=i")
 _RECEIVE = 1 << 16  # a dump's messages are at most 32 KiB
 _RECEIVE_BUFFER = 4 << 20
+_SO_RCVBUFFORCE = 33  # asm-generic/socket.h
 _DUMP_ATTEMPTS = 5
 
 
@@ -38,8 +40,8 @@ class NetlinkError(OSError):
 class NetlinkSocket:
     """A socket in the network namespace of the thread that makes it. Not for two threads at once.
 
-    protocol: NETLINK_ROUTE or NETLINK_GENERIC. timeout: seconds without an answer
-    after which a request raises NetlinkError (ETIMEDOUT).
+    protocol: NETLINK_ROUTE, NETLINK_NETFILTER or NETLINK_GENERIC. timeout: seconds
+    without an answer after which a request raises NetlinkError (ETIMEDOUT).
     """
 
     def __init__(self, protocol: int, timeout: float = 5.0) -> None:
@@ -70,6 +72,37 @@ class NetlinkSocket:
         # reconcile reads again.
         return [answer for answer, _ in answers if answer]
 
+    def transact(self, requests: Sequence[tuple[int, int, bytes]]) -> None:
+        """Send (type, flags, body) of several messages in one datagram: nfnetlink's batch.
+
+        Waits for those with NLM_F_ACK. Raises NetlinkError, of the first refused one.
+        """
+        framed, waiting, first = [], set(), self._sequence + 1
+        for kind, flags, body in requests:
+            self._sequence += 1
+            length = _HEADER.size + len(body)
+            header = _HEADER.pack(length, kind, flags | NLM_F_REQUEST, self._sequence, 0)
+            framed.append(header + body)
+            if flags & NLM_F_ACK:
+                waiting.add(self._sequence)
+        self._socket.send(b"".join(framed))
+        while waiting:
+            data = self._read()
+            for kind, flags, sequence, start, end in messages(data):
+                if kind == NLMSG_ERROR and sequence >= first:
+                    raise_error(data[start:end], flags)
+                    waiting.discard(sequence)
+
+    def subscribe(self, buffer: int) -> socket.socket:
+        """The socket itself, for messages that nobody asked for; no requests from now on.
+
+        buffer: bytes that may wait to be read, as far as this process may ask for so many.
+        """
+        with contextlib.suppress(PermissionError):
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, buffer)
+        self._socket.setblocking(False)
+        return self._socket
+
     def close(self) -> None:
         self._socket.close()
 
@@ -92,13 +125,16 @@ class NetlinkSocket:
 
     def _receive(self) -> Iterator[tuple[int, int, bytes]]:
         """(type, flags, body) of the messages of one datagram that answer this request."""
-        try:
-            data = self._socket.recv(_RECEIVE)
-        except TimeoutError:
-            raise NetlinkError(errno.ETIMEDOUT, "the kernel did not answer in time") from None
+        data = self._read()
         for kind, flags, sequence, start, end in messages(data):
             if sequence == self._sequence:
                 yield kind, flags, data[start:end]
+
+    def _read(self) -> bytes:
+        try:
+            return self._socket.recv(_RECEIVE)
+        except TimeoutError:
+            raise NetlinkError(errno.ETIMEDOUT, "the kernel did not answer in time") from None
 
 
 def messages(data: bytes) -> Iterator[tuple[int, int, int, int, int]]:
