@@ -29,8 +29,11 @@ def command_version(lock: str) -> str:
 
 
 def sources() -> list[Path]:
+    """Of the stand-in. tools/offline/preview is not installed: it runs from the checkout."""
     return [
-        file for file in SOURCE.rglob("*") if file.is_file() and "__pycache__" not in file.parts
+        file
+        for file in SOURCE.rglob("*")
+        if file.is_file() and not {"__pycache__", "preview"} & set(file.relative_to(SOURCE).parts)
     ]
 
 
@@ -79,7 +82,9 @@ def make_home(shell: Shell) -> None:
 def write_stand_in(folder: Path) -> None:
     """Copy the stand-in and start it by the interpreter of the cached environment."""
     shutil.copytree(
-        SOURCE, folder / "tools" / "offline", ignore=shutil.ignore_patterns("__pycache__")
+        SOURCE,
+        folder / "tools" / "offline",
+        ignore=shutil.ignore_patterns("__pycache__", "preview"),
     )
     script = folder / "pulumi-resource-command"
     script.write_text(

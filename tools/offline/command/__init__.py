@@ -3,9 +3,7 @@
 It behaves like the vendor's plugin 1.2 for what this project uses, and refuses the rest in so many
 words. Set-up installs it only where the vendor's plugin can't be fetched, and says so.
 
-    values   the engine's property values: secrets, unknowns, assets     (pure)
     inputs   the resources' inputs as types; their validation            (pure)
-    diff     what changed, and whether that replaces                     (pure)
     report   texts of failures                                           (pure)
     process  runs a command, here or over SSH
     ssh      connections, one per host, redialled as asked

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from tools.offline.command.values import ARCHIVE, ASSET, has_unknown, reveal, signature
+from tools.offline.values import ARCHIVE, ASSET, has_unknown, reveal, signature
 
 LOCAL_COMMAND = "command:local:Command"
 REMOTE_COMMAND = "command:remote:Command"

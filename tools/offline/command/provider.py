@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import json
 import secrets
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
 import msgspec
-from google.protobuf import empty_pb2, json_format, struct_pb2
+from google.protobuf import empty_pb2
 from pulumi.runtime.proto import (
     engine_pb2,
     engine_pb2_grpc,
@@ -21,38 +21,18 @@ from pulumi.runtime.proto import (
     provider_pb2_grpc,
 )
 
-from tools.offline.command.diff import changes, replaces
 from tools.offline.command.inputs import UnknownType, faults
 from tools.offline.command.report import OperationFailed
 from tools.offline.command.resources import PREVIOUS, Log, Resources
-from tools.offline.command.values import whole_numbers
+from tools.offline.diff import changes, top
+from tools.offline.wire import from_struct, resource_name, resource_type, to_struct
 
 Result = TypeVar("Result")
 VERSION = "1.2.1"
+REPLACING = frozenset({"triggers"})
 NOTICE = (
     "command provider: the stand-in of tools/offline is at work (the vendor's could not be fetched)"
 )
-
-
-def from_struct(properties: struct_pb2.Struct) -> dict[str, Any]:
-    """Plain values, without the SDK's own keys."""
-    values = whole_numbers(json_format.MessageToDict(properties))
-    return {key: value for key, value in values.items() if not key.startswith("__")}
-
-
-def to_struct(values: Mapping[str, Any]) -> struct_pb2.Struct:
-    properties = struct_pb2.Struct()
-    json_format.ParseDict(dict(values), properties)
-    return properties
-
-
-def resource_type(urn: str) -> str:
-    """The type in `urn:pulumi:STACK::PROJECT::PARENT$TYPE::NAME`."""
-    return urn.split("::")[2].rsplit("$", 1)[-1]
-
-
-def resource_name(urn: str) -> str:
-    return urn.split("::", 3)[3]
 
 
 class Provider(provider_pb2_grpc.ResourceProviderServicer):
@@ -112,8 +92,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         some, none = provider_pb2.DiffResponse.DIFF_SOME, provider_pb2.DiffResponse.DIFF_NONE
         return provider_pb2.DiffResponse(
             changes=some if kept else none,
-            diffs=sorted({path.split(".")[0].split("[")[0] for path in kept}),
-            replaces=sorted(path for path in kept if replaces(path)),
+            diffs=sorted({top(path) for path in kept}),
+            replaces=sorted(path for path in kept if top(path) in REPLACING),
             detailedDiff=detailed,
             hasDetailedDiff=True,
         )
@@ -190,7 +170,7 @@ async def send(engine: Any, message: engine_pb2.LogRequest) -> None:
 
 
 def property_diff(path: str, kind: str) -> provider_pb2.PropertyDiff:
-    name = f"{kind}_REPLACE" if replaces(path) else kind
+    name = f"{kind}_REPLACE" if top(path) in REPLACING else kind
     return provider_pb2.PropertyDiff(
         kind=provider_pb2.PropertyDiff.Kind.Value(name), inputDiff=True
     )

@@ -22,7 +22,7 @@ from tools.offline.command.report import (
     without_last_newline,
 )
 from tools.offline.command.ssh import Lines
-from tools.offline.command.values import has_secret, reveal, secret
+from tools.offline.values import has_secret, reveal, secret
 
 Properties = Mapping[str, Any]
 Log = Callable[[str, str], None]

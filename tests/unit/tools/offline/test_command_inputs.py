@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tools.offline.command import report, resources, ssh, values
+from tools.offline import values
+from tools.offline.command import report, resources, ssh
 from tools.offline.command.inputs import (
     COPY_TO_REMOTE,
     LOCAL_COMMAND,

@@ -5,8 +5,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tools.offline.command import diff, values
-from tools.offline.command.provider import from_struct, resource_name, resource_type, to_struct
+from tools.offline import diff, values
+from tools.offline.wire import from_struct, resource_name, resource_type, to_struct
 
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 PLAIN = st.recursive(
@@ -67,10 +67,10 @@ def test_paths_are_pulumi_s() -> None:
 
 
 def test_triggers_replace_and_nothing_else_does() -> None:
-    assert diff.replaces("triggers[0].x")
-    assert diff.replaces("triggers")
-    assert not diff.replaces("create")
-    assert not diff.replaces("environment.triggers")
+    assert diff.top("triggers[0].x") == "triggers"
+    assert diff.top("triggers") == "triggers"
+    assert diff.top("create") == "create"
+    assert diff.top("environment.triggers") == "environment"
 
 
 def test_an_asset_is_its_content() -> None:

@@ -6,10 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from tools.offline.command.values import ARCHIVE, ASSET, reveal, signature
+from tools.offline.values import ARCHIVE, ASSET, reveal, signature
 
 Kind = Literal["ADD", "DELETE", "UPDATE"]
-REPLACING = frozenset({"triggers"})
 PLAIN_KEY = re.compile(r"^[A-Za-z_$][A-Za-z0-9_$]*$")
 ABSENT = object()
 
@@ -19,9 +18,9 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Kind]:
     return dict(walk("", reveal(dict(old)), reveal(dict(new))))
 
 
-def replaces(path: str) -> bool:
-    """Whether a change at `path` replaces the resource."""
-    return re.split(r"[.\[]", path, maxsplit=1)[0] in REPLACING
+def top(path: str) -> str:
+    """The property that `path` is in."""
+    return re.split(r"[.\[]", path, maxsplit=1)[0]
 
 
 def walk(path: str, old: Any, new: Any) -> Iterator[tuple[str, Kind]]:

@@ -1,0 +1,73 @@
+"""`python -m tools.preview [STACK…]`: exit code 1 on a violation or an error."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import msgspec
+
+from tools.places import CHECKOUT
+from tools.preview import rehearsal, report
+from tools.preview.engine import PreviewFailed
+from tools.preview.rehearsal import Rehearsal
+from tools.preview.summary import Preview
+from tools.provision import result
+
+
+def main() -> int:
+    options = arguments()
+    try:
+        previews = run(options)
+    except (PreviewFailed, FileNotFoundError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    if options.json:
+        options.json.write_bytes(msgspec.json.format(msgspec.json.encode(previews)) + b"\n")
+    if options.markdown:
+        options.markdown.write_text(report.markdown(previews))
+    return 0 if all(preview.passed for preview in previews) else 1
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make preview", description=__doc__)
+    parser.add_argument("stacks", nargs="*", metavar="STACK", help="default: every one in stacks/")
+    parser.add_argument("--against", metavar="REF", help="show the change from that commit")
+    parser.add_argument("--diff", action="store_true", help="also Pulumi's own whole display")
+    parser.add_argument("--no-policy", action="store_true", help="without the policy pack")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write a comment")
+    return parser.parse_args()
+
+
+def run(options: argparse.Namespace) -> list[Preview]:
+    work = Rehearsal(result.read())
+    found = []
+    with ExitStack() as stack:
+        base = CHECKOUT
+        if options.against:
+            base = stack.enter_context(rehearsal.checkout_of(options.against))
+        for name in options.stacks or rehearsal.stacks():
+            previewed = one(work, name, base if options.against else None, options)
+            print(report.text(previewed), flush=True)
+            found.append(previewed)
+    return found
+
+
+def one(work: Rehearsal, name: str, base: Path | None, options: argparse.Namespace) -> Preview:
+    """A stack that the commit does not have is compared with nothing."""
+    wanted = rehearsal.document(name)
+    before = None
+    if base is not None and name in rehearsal.stacks(base / "stacks"):
+        before = rehearsal.document(name, base)
+    with work.staged(name, wanted, before, base or CHECKOUT) as pulumi:
+        found = pulumi.preview(name, policy=not options.no_policy)
+        if options.diff:
+            print(pulumi.shown(name))
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

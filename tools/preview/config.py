@@ -1,0 +1,51 @@
+"""A stack's configuration file, made fit for a preview without its secrets provider. Pure.
+
+The copy that a preview runs on has every setting of the original. What only the stack's key could
+decrypt becomes a marked secret, and the key's own entries are dropped, so that Pulumi takes a
+throw-away passphrase instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Document = Mapping[str, Any]
+PROJECT = "anycastle"
+KEYS = frozenset({"encryptionsalt", "encryptedkey", "secretsprovider"})
+STAND_IN = "pretended-secret"
+
+
+def prepared(document: Document) -> dict[str, Any]:
+    """The configuration for the preview."""
+    kept = {key: value for key, value in document.items() if key not in KEYS}
+    return {**kept, "config": plain(kept.get("config") or {})}
+
+
+def plain(value: Any) -> Any:
+    """Encrypted values (`{secure: …}`) become stand-ins; everything else stays."""
+    if isinstance(value, Mapping):
+        if set(value) == {"secure"}:
+            return STAND_IN
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list) else value
+
+
+def reads(document: Document) -> str | None:
+    """The stack of this project whose outputs the stack reads, None for none."""
+    setting = (document.get("config") or {}).get(f"{PROJECT}:stack")
+    name = setting.get("reads") if isinstance(setting, Mapping) else None
+    return str(name).rsplit("/", 1)[-1] if name else None
+
+
+def is_lab(document: Document) -> bool:
+    """Whether its hosts are of this machine, so that nothing can be pretended (only previewed)."""
+    return any(word == "lab" for word in kinds(document))
+
+
+def kinds(document: Document) -> Iterator[str]:
+    deployment = (document.get("config") or {}).get(f"{PROJECT}:deployment")
+    if isinstance(deployment, Mapping):
+        for datacentre in deployment.get("datacentres") or []:
+            if isinstance(datacentre, Mapping):
+                yield str(datacentre.get("kind"))
