@@ -84,14 +84,14 @@ def crowd(lab: Lab, per_site: int) -> Iterator[dict[str, Guest]]:
 
 
 def _join(lab: Lab, guest: Guest, directory: Path) -> None:
-    _plug(lab, guest)
+    plug(lab, guest)
     path = directory / f"{guest.name}.conf"
     done = lab.cli("client", "add", guest.name, "--output", str(path))
     assert done.returncode == 0, done.stderr.decode()
     _connect(guest, path)
 
 
-def _plug(lab: Lab, guest: Guest) -> None:
+def plug(lab: Lab, guest: Guest) -> None:
     """A cable to the site's access LAN: a port of the bridge in the NAT router."""
     router = lab.netns(f"{guest.site}-nat")
     here, there = "eth0", guest.port
@@ -155,6 +155,11 @@ def _listens(address: str) -> bool:
         return True
 
 
+def unplug(guest: Guest) -> None:
+    """Its end of the cable goes with the namespace, and the other end with that."""
+    subprocess.run(["ip", "netns", "delete", guest.netns], capture_output=True, check=False)
+
+
 def _leave(lab: Lab, guest: Guest) -> None:
     with contextlib.suppress(Exception):
         lab.cli("client", "remove", guest.name, "--yes")
@@ -165,8 +170,7 @@ def _leave(lab: Lab, guest: Guest) -> None:
         except subprocess.TimeoutExpired:
             guest.process.kill()
             guest.process.wait()
-    # Its end of the cable goes with the namespace, and the other end with that.
-    subprocess.run(["ip", "netns", "delete", guest.netns], capture_output=True, check=False)
+    unplug(guest)
 
 
 def _values(path: Path, name: str) -> list[str]:
