@@ -52,6 +52,7 @@ class Feed:
         self._urls = control.urls
         self._identity = identity
         self._position = position
+        self._joins = identity.joins
         self._backoff = Backoff(SHORTEST, LONGEST)
         self.connected = False
         self.heard_at = 0.0
@@ -70,6 +71,9 @@ class Feed:
         """Follow until cancelled. An exception of a callback ends it, nothing else does."""
         for url in cycle(self._urls):
             await self._identity.wait_ready()
+            if self._identity.joins != self._joins:
+                # What it knew may be of before it was forgotten: all of it comes anew.
+                self._joins, self._position = self._identity.joins, None
             started = time.monotonic()
             try:
                 await self._follow(url, on_snapshot, on_change, on_state)

@@ -42,7 +42,10 @@ log = structlog.get_logger()
 
 
 class Identity:
-    """problem: what keeps the node from (re)newing its certificate, empty when nothing."""
+    """problem: what keeps the node from (re)newing its certificate, empty when nothing.
+
+    joins: how often the node joined in this process's life; a renewal is no join.
+    """
 
     def __init__(
         self,
@@ -60,6 +63,7 @@ class Identity:
         self._context: ssl.SSLContext | None = None
         self._refused_token = ""
         self.problem = ""
+        self.joins = 0
 
     @property
     def expires_at(self) -> float | None:
@@ -158,6 +162,7 @@ class Identity:
             raise
         self._store(credentials, answer)
         self._token_file.unlink(missing_ok=True)
+        self.joins += 1
         log.info("identity.joined", node=self._spec.name, expires_at=answer.expires_at)
 
     async def _renew(self, credentials: Credentials) -> None:

@@ -84,10 +84,11 @@ class Api:
         """path: below `/v1`, one argument a segment. Raises Failure."""
         return self._value(self._call("GET", path, params=parameters).content, kind)
 
-    def post(self, kind: type[T], body: msgspec.Struct, *path: str) -> T:
-        """Raises Failure."""
+    def post(self, kind: type[T], body: msgspec.Struct | None, *path: str) -> T:
+        """body: None for a call without one. Raises Failure."""
         headers = {"Content-Type": "application/json"}
-        response = self._call("POST", path, content=codec.to_json(body), headers=headers)
+        content = None if body is None else codec.to_json(body)
+        response = self._call("POST", path, content=content, headers=headers)
         return self._value(response.content, kind)
 
     def delete(self, *path: str) -> None:

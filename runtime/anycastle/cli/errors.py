@@ -22,6 +22,7 @@ class Exit(enum.IntEnum):
     UNREACHABLE = 4
     DENIED = 5
     BROKEN = 6
+    UNFINISHED = 7
 
 
 class Failure(click.ClickException):

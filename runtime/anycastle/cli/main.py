@@ -16,7 +16,7 @@ from anycastle.cli.errors import nearest
 
 NOUNS = {
     "status": "State of the deployment: nodes, who announces, clients.",
-    "node": "Nodes: list them, look at one.",
+    "node": "Nodes: list them, look at one, drain and resume one.",
     "client": "Clients: enrol, list, look at one, remove.",
     "token": "Tokens of operators and joining nodes.",
     "events": "What happened: announcements, sessions, changes.",

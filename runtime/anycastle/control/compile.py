@@ -11,9 +11,10 @@ from itertools import groupby
 from typing import Any
 
 from anycastle.model import codec
-from anycastle.model.api import ClientView, NodeView, TokenView
+from anycastle.model.api import ClientView, DrainView, NodeView, TokenView
 from anycastle.model.client import Client, Credential
 from anycastle.model.codec import Key
+from anycastle.model.feed import NodeOrder
 from anycastle.model.status import Event, NodeReport, NodeState
 
 Row = Mapping[str, Any]
@@ -69,7 +70,7 @@ def node_view(row: Row, now: datetime, timeout: float) -> NodeView:
     """timeout: seconds of silence after which nothing is known of a node."""
     reported_at: datetime | None = row["reported_at"]
     if reported_at is None:
-        return _silent(row["name"], "it has joined and not reported yet")
+        return _silent(row, now, "it has joined and not reported yet")
     report = codec.from_plain(row["report"], NodeReport)
     silence = (now - reported_at).total_seconds()
     known = silence < timeout
@@ -86,14 +87,49 @@ def node_view(row: Row, now: datetime, timeout: float) -> NodeView:
         reason=report.reason if known else f"no report for {silence:.0f} s, then {report.state}",
         last_report=_iso(reported_at),
         probes=report.probes,
+        drain=drain_view(row, now, report if known else None),
         takeover=report.takeover,
         takeovers=report.takeovers,
     )
 
 
-def _silent(name: str, reason: str) -> NodeView:
+def order(row: Row) -> NodeOrder:
+    """A row of `store.drains`."""
+    return NodeOrder(
+        name=row["node"],
+        drain=True,
+        since=row["since"].timestamp(),
+        deadline=row["deadline"].timestamp(),
+        reason=row["reason"],
+        force=row["force"],
+    )
+
+
+def drain_view(row: Row, now: datetime, report: NodeReport | None) -> DrainView | None:
+    """report: the node's last one, None when nothing is known of the node."""
+    since: datetime | None = row["since"]
+    if since is None:
+        return None
+    deadline: datetime = row["deadline"]
+    status = None if report is None else report.drain
+    times = (since.timestamp(), deadline.timestamp())
+    if status is not None and (status.since, status.deadline) != times:
+        status = None  # of an earlier order: it has not heard of this one
+    return DrainView(
+        since=_iso(since),
+        deadline=_iso(deadline),
+        seconds_left=max(0.0, round((deadline - now).total_seconds(), 3)),
+        sessions=row["sessions"] if report is not None else None,
+        phase=None if status is None else status.phase,
+        ready=status is not None and status.ready,
+        reason=row["drain_reason"],
+        force=row["force"],
+    )
+
+
+def _silent(row: Row, now: datetime, reason: str) -> NodeView:
     return NodeView(
-        name=name,
+        name=row["name"],
         datacentre="",
         state=NodeState.UNKNOWN,
         announcing=False,
@@ -103,6 +139,7 @@ def _silent(name: str, reason: str) -> NodeView:
         wireguard="",
         version="",
         reason=reason,
+        drain=drain_view(row, now, None),
     )
 
 

@@ -27,11 +27,11 @@ from anycastle.control import compile as compiler
 from anycastle.control.bell import Bell
 from anycastle.control.database import CHANNEL, Connection, Database, connect
 from anycastle.control.errors import ControlError, Unavailable
-from anycastle.control.store import changes, clients
+from anycastle.control.store import changes, clients, drains
 from anycastle.control.store.changes import Head
 from anycastle.model import codec
 from anycastle.model.client import Client
-from anycastle.model.feed import Frame, Heartbeat, Snapshot
+from anycastle.model.feed import Frame, Heartbeat, NodeOrder, Snapshot
 
 HEARTBEAT = 5.0
 RECHECK = 5.0
@@ -76,6 +76,7 @@ class Hub:
         self._snapshot_lock = asyncio.Lock()
         self._changed = Bell()
         self._life = 0  # counts the times that the feed started anew
+        self._removals = 0  # of nodes: their orders end with them, and no change says so
         self.head: Head | None = None
         self.listening = False
         self.closing = False
@@ -166,15 +167,17 @@ class Hub:
             head = self._require_head()
             cached = self._snapshot
             if cached is None or not 0 <= head.revision - cached.revision <= SNAPSHOT_AGE:
-                life, cached = self._life, await self._make_snapshot()
-                self._snapshot = cached if life == self._life else None
+                made_for = (self._life, self._removals)
+                cached = await self._make_snapshot()
+                self._snapshot = cached if made_for == (self._life, self._removals) else None
             return cached
 
     async def _make_snapshot(self) -> Entry:
         async with self._database.reading() as connection:
             head = await changes.read_head(connection)
             rows = [row async for row in clients.read_all_compiled(connection)]
-        document = await asyncio.to_thread(_encode_snapshot, head, rows)
+            orders = [compiler.order(row) for row in await drains.read_all(connection)]
+        document = await asyncio.to_thread(_encode_snapshot, head, rows, orders)
         return Entry(head.revision, document)
 
     async def _listen(self) -> None:
@@ -193,6 +196,8 @@ class Hub:
         if word == "event":
             self.events.ring()
         elif word == "revoked":
+            self._snapshot = None
+            self._removals += 1
             self.on_revoked(name)
 
     async def _catch_up(self, connection: Connection) -> None:
@@ -226,7 +231,7 @@ async def _read(connection: Connection, after: int) -> list[Entry]:
     return [Entry(revision, framed(frame)) for revision, frame in frames]
 
 
-def _encode_snapshot(head: Head, rows: list[clients.Row]) -> bytes:
+def _encode_snapshot(head: Head, rows: list[clients.Row], orders: list[NodeOrder]) -> bytes:
     everyone: tuple[Client, ...] = tuple(compiler.clients(rows))
     return encode(
         Snapshot(
@@ -234,5 +239,6 @@ def _encode_snapshot(head: Head, rows: list[clients.Row]) -> bytes:
             epoch=head.epoch,
             revision=head.revision,
             clients=everyone,
+            nodes=tuple(orders),
         )
     )

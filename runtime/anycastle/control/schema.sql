@@ -78,6 +78,16 @@ CREATE TABLE node (
     report jsonb
 );
 
+-- Nodes that operators want out of service. No row: the node is to serve.
+CREATE TABLE node_drain (
+    node text PRIMARY KEY REFERENCES node ON DELETE CASCADE,
+    since timestamptz NOT NULL,
+    deadline timestamptz NOT NULL,
+    reason text NOT NULL,
+    force boolean NOT NULL,
+    actor text NOT NULL
+);
+
 -- The newest handshake wins, whichever node reports it.
 CREATE TABLE session (
     client uuid PRIMARY KEY REFERENCES client ON DELETE CASCADE,

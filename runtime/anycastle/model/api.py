@@ -6,7 +6,7 @@ import msgspec
 
 from anycastle.model.addresses import Address
 from anycastle.model.codec import Key
-from anycastle.model.status import NodeState, ProbeStatus, Takeovers
+from anycastle.model.status import DrainPhase, NodeState, ProbeStatus, Takeovers
 
 
 class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,8 +96,40 @@ class ClientRemoved(msgspec.Struct, frozen=True, kw_only=True):
     revision: int
 
 
+class NodeDrain(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What an operator asks of a node. deadline_seconds: how long to wait for its sessions.
+
+    force: also when no other node could take its clients over. reason: for people.
+    """
+
+    deadline_seconds: float = 600.0
+    force: bool = False
+    reason: str = ""
+
+
+class DrainView(msgspec.Struct, frozen=True, kw_only=True):
+    """An order to drain that stands. since, deadline: ISO 8601, UTC.
+
+    sessions: left on the node; null while that is not known. phase: how far the node is,
+    null until it has answered to this order, or while it is silent. ready: but for the
+    order it would announce. seconds_left: to the deadline, on the control plane's clock.
+    """
+
+    since: str
+    deadline: str
+    seconds_left: float
+    sessions: int | None
+    phase: DrainPhase | None
+    ready: bool
+    reason: str = ""
+    force: bool = False
+
+
 class NodeView(msgspec.Struct, frozen=True, kw_only=True):
-    """sessions: their number. last_report: ISO 8601, UTC, or null before the first."""
+    """sessions: their number. last_report: ISO 8601, UTC, or null before the first.
+
+    drain: the operators' order that the node leave service, null when it is to serve.
+    """
 
     name: str
     datacentre: str
@@ -111,6 +143,7 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     last_report: str | None = None
     probes: tuple[ProbeStatus, ...] = ()
+    drain: DrainView | None = None
     takeover: str = ""
     takeovers: Takeovers = Takeovers()
 

@@ -126,7 +126,7 @@ def test_nothing_is_known_of_a_silent_node(silence: int, state: NodeState) -> No
     )  # fmt: skip
     row = {
         "name": "ams-1", "reported_at": NOW - timedelta(seconds=silence), "sessions": 3,
-        "report": codec.to_plain(report),
+        "report": codec.to_plain(report), "since": None,
     }  # fmt: skip
     view = compiler.node_view(row, NOW, 30.0)
     assert view.state is state

@@ -17,7 +17,7 @@ from anycastle.control.database import CHANNEL, Connection, Database
 from anycastle.control.errors import Unavailable
 from anycastle.model import codec
 from anycastle.model.client import Client
-from anycastle.model.feed import Change
+from anycastle.model.feed import Change, NodeOrder
 
 RING = 10_000
 """Changes that are kept. An agent that was away for longer gets a snapshot."""
@@ -42,7 +42,7 @@ class Head(NamedTuple):
 
 @dataclass
 class Writing:
-    """An open transaction. put, remove: what the change will tell the agents.
+    """An open transaction. put, remove, orders: what the change will tell the agents.
 
     revision: the one that this transaction becomes when it commits.
     """
@@ -51,15 +51,24 @@ class Writing:
     revision: int
     put: list[Client] = field(default_factory=list)
     remove: list[str] = field(default_factory=list)
+    orders: list[NodeOrder] = field(default_factory=list)
 
 
 @asynccontextmanager
 async def changing(database: Database, reason: str) -> AsyncIterator[Writing]:
     """Rows and change in one transaction; an exception leaves neither."""
-    async with database.writing() as connection:
-        head = await read_head(connection, lock=True)
-        writing = Writing(connection, head.revision + 1)
+    async with database.writing() as connection, within(connection, reason) as writing:
         yield writing
+
+
+@asynccontextmanager
+async def within(connection: Connection, reason: str) -> AsyncIterator[Writing]:
+    """The same in a transaction that is open already. Where it ends with nothing to tell,
+    there is no new revision."""
+    head = await read_head(connection, lock=True)
+    writing = Writing(connection, head.revision + 1)
+    yield writing
+    if writing.put or writing.remove or writing.orders:
         await _record(writing, reason)
 
 
@@ -88,6 +97,7 @@ async def _record(writing: Writing, reason: str) -> None:
         reason=reason,
         put=tuple(writing.put),
         remove=tuple(writing.remove),
+        nodes=tuple(writing.orders),
     )
     values = {
         "revision": change.revision,

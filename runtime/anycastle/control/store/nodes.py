@@ -16,8 +16,9 @@ from anycastle.model.status import NodeReport, Session
 
 _VIEW = """
 SELECT node.name, node.reported_at, node.report,
-    (SELECT count(*) FROM session WHERE session.node = node.name) AS sessions
-FROM node
+    (SELECT count(*) FROM session WHERE session.node = node.name) AS sessions,
+    drain.since, drain.deadline, drain.reason AS drain_reason, drain.force
+FROM node LEFT JOIN node_drain AS drain ON drain.node = node.name
 """
 
 _STORE_SESSIONS = """
