@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from tools import packet_program
 from tools.places import CHECKOUT, cache_root, digest, digest_files
 
 Role = Literal["agent", "control"]
@@ -30,10 +31,11 @@ TARGET_SCRIPTS = ("install.sh", "unpack.py")
 PYTHON = ("--implementation=cp", "--python-version=3.11", "--abi=cp311", "--abi=abi3", "--abi=none")
 GLIBC = ("2_36", "2_35", "2_34", "2_31", "2_28", "2_27", "2_24", "2_17")
 NOT_SOURCE = frozenset({"build", "dist", "__pycache__"})
+GENERATED = frozenset({".pyc", ".o"})
 
 
 class BundleFailed(Exception):
-    """pip could not build or fetch a wheel; the text holds its last lines."""
+    """A wheel could not be built or fetched; the text holds the last lines of why."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def build(
 
     cloud: whose services the hosts talk to themselves ("" none); it chooses the lock file.
     """
-    sources = digest_files(source_files(checkout / "runtime"), root=checkout)
+    sources = digest_files(source_files(checkout / "runtime"), compiler(), root=checkout)
     lock = checkout / "requirements" / f"{role}{cloud and f'-{cloud}'}.txt"
     scripts = [(Path(__file__).parent / name).read_bytes() for name in TARGET_SCRIPTS]
     version = digest(role, architecture, sources, lock.read_bytes(), *scripts)
@@ -64,6 +66,14 @@ def build(
     return bundle
 
 
+def compiler() -> str:
+    """The wheel holds a compiled program, so the compiler is one of its sources."""
+    try:
+        return packet_program.compiler()
+    except RuntimeError as error:
+        raise BundleFailed(str(error)) from error
+
+
 def source_files(runtime: Path) -> list[Path]:
     """What belongs to the distribution `runtime`, generated files left out."""
     return [
@@ -72,7 +82,7 @@ def source_files(runtime: Path) -> list[Path]:
         if path.is_file()
         and not NOT_SOURCE.intersection(path.relative_to(runtime).parts)
         and not any(part.endswith(".egg-info") for part in path.parts)
-        and path.suffix != ".pyc"
+        and path.suffix not in GENERATED
     ]
 
 
@@ -103,7 +113,7 @@ def tar(members: dict[str, bytes]) -> bytes:
 
 
 def runtime_wheel(runtime: Path, sources: str) -> Path:
-    """The wheel of the distribution `runtime`, built in a copy; `sources` is the hash of its files."""
+    """The wheel of the distribution `runtime`, built in a copy; `sources` is the hash of what it is made of."""
     folder = cache_root() / "wheels" / f"runtime-{sources}"
     if not folder.exists():
         with tempfile.TemporaryDirectory(dir=prepared(folder.parent)) as scratch:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tools import packet_program
 from tools.places import LAB_ROOT, cache_root
 from tools.provision import debian, image, plugins, pulumi_cli, python_env, result
 from tools.provision.graph import Run, Step
@@ -23,6 +24,7 @@ def plan(purpose: str) -> list[Step]:
         image.step(),
         *python_env.steps(),
         plugins.step(),
+        packet_program.step(),
     ]
     return [*steps, debian.step("test", needs=("debian-lab",))] if purpose == "test" else steps
 
