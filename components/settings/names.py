@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator
 from anycastle.model.addresses import Dual
 from anycastle.model.codec import ModelError
 from anycastle.model.deployment import Datacentre, Deployment, Kind
+from components.aws import plan
 
 DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 """RFC 1123, section 2.1, in lower case: names become host names and file names."""
 
-AVAILABLE_KINDS = (Kind.LAB,)
+AVAILABLE_KINDS = (Kind.LAB, Kind.AWS)
 
 
 def check(deployment: Deployment, path: str) -> Iterator[ModelError]:
@@ -63,18 +64,22 @@ def _ids(deployment: Deployment, path: str) -> Iterator[ModelError]:
     for number, where, datacentre in entries:
         highest = highest_id(deployment.loopbacks, datacentre)
         if not 1 <= number <= highest:
+            networks = "loopback and link networks" if datacentre.aws is None else "loopbacks, VPC"
             yield ModelError(
                 where,
                 f"{number} is not between 1 and {highest}, which is what the "
-                "loopback and link networks have room for",
+                f"{networks} have room for",
             )
 
 
 def highest_id(loopbacks: Dual, datacentre: Datacentre) -> int:
-    """The highest node id that has a loopback address and a link to each edge router."""
+    """The highest node id that has a loopback address, and a link to each edge router or
+    an address in each subnet."""
     loopback_room = loopbacks.v4.num_addresses - 2
     link_room = [edge.links.v4.num_addresses // 2 - 1 for edge in datacentre.edges]
     link_room += [edge.links.v6.num_addresses // 2 - 1 for edge in datacentre.edges]
+    if datacentre.aws is not None:
+        link_room.append(plan.highest_id(datacentre.aws.network))
     return min(loopback_room, loopbacks.v6.num_addresses - 1, *link_room)
 
 
@@ -95,8 +100,15 @@ def _datacentres(datacentres: Iterable[Datacentre], path: str) -> Iterator[Model
                 f"{where}.nodes",
                 f"datacentre {datacentre.name!r} has no nodes; give it one or remove it",
             )
-        if not datacentre.edges:
+        if not datacentre.edges and datacentre.kind is not Kind.AWS:
             yield ModelError(
                 f"{where}.edges",
                 f"datacentre {datacentre.name!r} has no edge router for its nodes to announce to",
             )
+
+
+def no_lab(deployment: Deployment, path: str) -> Iterator[ModelError]:
+    """Faults of a deployment of several stacks: a lab is one machine's, and one stack."""
+    for i, datacentre in enumerate(deployment.datacentres):
+        if datacentre.kind is Kind.LAB:
+            yield ModelError(f"{path}.datacentres[{i}].kind", "a lab is one stack without a role")

@@ -134,7 +134,7 @@ def _edge_loopbacks(deployment: Deployment, path: str) -> Iterator[ModelError]:
 def _control_plane(deployment: Deployment, path: str) -> Iterator[ModelError]:
     addresses = deployment.control_plane.addresses
     where = f"{path}.control_plane.addresses"
-    if not addresses:
+    if not addresses and not deployment.control_plane.names:
         yield ModelError(where, "agents need at least one address to reach the control plane")
     yield from duplicates((address, f"{where}[{i}]") for i, address in enumerate(addresses))
     for i, address in enumerate(addresses):

@@ -98,6 +98,8 @@ def describe(kind: Any) -> str:
         return f"a map with {_listed(kind.__struct_encode_fields__)}"
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         return f"one of {', '.join(str(member.value) for member in kind)}"
+    if typing.get_origin(kind) is dict:
+        return "a map of names to text"
     return _WORDS.get(kind, str(kind))
 
 

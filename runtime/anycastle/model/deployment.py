@@ -12,6 +12,7 @@ import enum
 import msgspec
 
 from anycastle.model.addresses import Address, Dual, Network
+from anycastle.model.aws import Aws, AwsDatacentre
 
 
 class Kind(enum.StrEnum):
@@ -66,25 +67,32 @@ class Node(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     id: unique in the deployment, from 1; it numbers loopbacks and links, so a
     node keeps its addresses when others come and go.
     routing: overrides the datacentre's daemon.
+    zone, image: of a node in AWS: availability zone, and letter of its image ("" for
+    the datacentre's).
     """
 
     name: str
     id: int
     routing: Routing | None = None
+    zone: str = ""
+    image: str = ""
 
 
 class Datacentre(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A place with nodes behind the same edge routers.
 
     services: inside networks that clients may reach there.
+    edges: none in AWS, where the Route Server's endpoints take their place.
+    aws: of a datacentre of kind aws, and of no other.
     """
 
     name: str
     kind: Kind
     routing: Routing = Routing.BIRD
-    edges: tuple[Edge, ...]
+    edges: tuple[Edge, ...] = ()
     nodes: tuple[Node, ...]
     services: tuple[Network, ...] = ()
+    aws: AwsDatacentre | None = None
 
 
 class Fabric(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -130,14 +138,18 @@ class Takeover(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class ControlPlane(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Where agents find the API. addresses: in-band ones, reached by every node."""
+    """Where agents find the API: addresses and DNS names that every node reaches.
 
-    addresses: tuple[Address, ...]
+    One of the two is enough. A lab has addresses; in AWS a load balancer has a name.
+    """
+
+    addresses: tuple[Address, ...] = ()
+    names: tuple[str, ...] = ()
     port: int = 8443
 
 
 class Deployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Everything that one anycast service consists of."""
+    """Everything that one anycast service consists of. aws: None where none of it is there."""
 
     name: str
     asn: int
@@ -151,3 +163,4 @@ class Deployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     takeover: Takeover = Takeover()
     client_mtu: int = 1380
     client_keepalive: int = 25
+    aws: Aws | None = None
