@@ -39,7 +39,7 @@ from anycastle.agent.wireguard.edge import PeerConfig, clamp, in_order, some_key
 from anycastle.model.addresses import Address, Interface, Network, tunnel_gateway
 from anycastle.model.client import Client, Credential
 from anycastle.model.codec import Key
-from anycastle.model.node import EdgePeer, NodeSpec, Peer
+from anycastle.model.node import NodeSpec, Peer
 
 RULE_PRIORITY = 510
 """Before what routing daemons (1000) and wg-quick (32,765 down) use, after `local` (0)."""
@@ -153,7 +153,8 @@ def anycast_sources(spec: NodeSpec) -> list[Address]:
 
 
 def _addresses(spec: NodeSpec) -> Iterable[DeviceAddress]:
-    for address in (spec.loopbacks.v4, spec.loopbacks.v6, *spec.anycast.addresses):
+    held = spec.anycast.addresses if spec.hold_anycast else ()
+    for address in (spec.loopbacks.v4, spec.loopbacks.v6, *held):
         yield DeviceAddress(LOOPBACK, _interface(address))
     for pool in spec.pools:
         yield DeviceAddress(spec.wireguard.device, tunnel_gateway(pool))
@@ -169,14 +170,15 @@ def _rules(spec: NodeSpec) -> Iterable[Rule]:
 def _routes(spec: NodeSpec) -> Iterable[Route]:
     for network in (*spec.pools, *spec.anycast.prefixes):
         yield Route(MAIN_TABLE, network, UNREACHABLE_METRIC, RouteKind.UNREACHABLE)
-    for source in anycast_sources(spec) if spec.edges else ():
-        yield Route(
-            spec.wireguard.fwmark,
-            DEFAULT[source.version],
-            MARK_METRIC,
-            source=source,
-            next_hops=hops_in_order(_next_hop(edge, source.version) for edge in spec.edges),
-        )
+    for source in anycast_sources(spec):
+        if hops := towards_clients(spec, source.version):
+            yield Route(
+                spec.wireguard.fwmark,
+                DEFAULT[source.version],
+                MARK_METRIC,
+                source=source,
+                next_hops=hops_in_order(hops),
+            )
 
 
 def _interface(address: Address) -> Interface:
@@ -185,8 +187,16 @@ def _interface(address: Address) -> Interface:
     return IPv6Interface((address, 128))
 
 
-def _next_hop(edge: EdgePeer, version: int) -> NextHop:
-    return NextHop(edge.device, edge.remote4 if version == 4 else edge.remote6)
+def towards_clients(spec: NodeSpec, version: int) -> list[NextHop]:
+    """Next hops of what WireGuard sends: gateways where there are some, else edge routers."""
+    if spec.gateways:
+        return [
+            NextHop(gateway.device, gateway.address)
+            for gateway in spec.gateways
+            if gateway.address.version == version
+        ]
+    sessions = ((edge.device, edge.session(version)) for edge in spec.edges)
+    return [NextHop(device, session[1]) for device, session in sessions if session]
 
 
 def _sysctls(spec: NodeSpec) -> tuple[Sysctl, ...]:
@@ -196,7 +206,8 @@ def _sysctls(spec: NodeSpec) -> tuple[Sysctl, ...]:
     are asymmetric by nature.
     """
     device = spec.wireguard.device
-    inbound = (device, spec.fabric.device, *(edge.device for edge in spec.edges))
+    uplinks = dict.fromkeys(hop.device for hop in (*spec.edges, *spec.gateways))
+    inbound = (device, spec.fabric.device, *uplinks)
     return (
         Sysctl("net.ipv4.ip_forward", "1"),
         Sysctl("net.ipv6.conf.all.forwarding", "1"),

@@ -1,6 +1,7 @@
 """The inter-node path on one node: what it should be, and how to get there. Pure.
 
-One VXLAN device (RFC 7348) between loopbacks carries packets for clients of other
+One VXLAN device (RFC 7348) between loopbacks (or, where loopbacks can't be routed, the
+hosts' own addresses: `underlay`) carries packets for clients of other
 nodes, past edge routers that know the pools only. Nothing on it is learned: each
 peer's hardware address is made from its loopback, so a node that knows its peers
 knows every neighbour (no ARP, no neighbour discovery, no flooding), and a packet
@@ -44,15 +45,17 @@ class Fabric(msgspec.Struct, frozen=True):
 def fabric_of(spec: NodeSpec, peers: Iterable[Peer]) -> Fabric:
     """The inter-node path of a node with these peers."""
     device, own = spec.fabric.device, spec.loopbacks.v4
-    known = [peer.loopbacks for peer in peers]
+    known = list(peers)
     return Fabric(
-        tunnel=Tunnel(device, fabric_mac(own), spec.fabric.vni, own, spec.fabric.port),
+        tunnel=Tunnel(device, fabric_mac(own), spec.fabric.vni, spec.tunnel_end, spec.fabric.port),
         mtu=spec.fabric.mtu,
-        peers=frozenset(TunnelPeer(device, fabric_mac(one.v4), one.v4) for one in known),
+        peers=frozenset(
+            TunnelPeer(device, fabric_mac(one.loopbacks.v4), one.tunnel_end) for one in known
+        ),
         neighbours=frozenset(
-            Neighbour(device, interface.ip, fabric_mac(one.v4))
+            Neighbour(device, interface.ip, fabric_mac(one.loopbacks.v4))
             for one in known
-            for interface in _interfaces(spec, one)
+            for interface in _interfaces(spec, one.loopbacks)
         ),
     )
 

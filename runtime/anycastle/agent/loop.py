@@ -247,7 +247,7 @@ class Loop:
         spec = self.state.spec
         # Often enough it was our own apply; then the reconcile finds nothing to do.
         self._work.converge.poke()
-        names = (spec.wireguard.device, *(edge.device for edge in spec.edges))
+        names = (spec.wireguard.device, *(hop.device for hop in (*spec.edges, *spec.gateways)))
         links = tuple(flags(name) for name in names)
         if links == self._links:
             return

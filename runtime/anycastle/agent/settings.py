@@ -102,7 +102,11 @@ def _check(path: Path, spec: NodeSpec) -> None:
     """What the types do not say. Raises SettingsError for the first fault."""
     for field, good, reason in (
         ("anycast.addresses", spec.anycast.addresses, "at least one address is needed"),
-        ("anycast.prefixes", spec.anycast.prefixes, "at least one prefix is needed"),
+        (
+            "anycast.prefixes",
+            spec.anycast.prefixes or not spec.hold_anycast,
+            "at least one prefix is needed",
+        ),
         ("anycast.port", _is_port(spec.anycast.port), "a port is from 1 to 65535"),
         ("listen_port", _is_port(spec.listen_port), "a port is from 1 to 65535"),
         ("asn", 0 < spec.asn < 2**32, "an AS number is from 1 to 4294967295"),

@@ -18,7 +18,7 @@ from ipaddress import (
 
 import msgspec
 
-from anycastle.model.addresses import Dual, Network
+from anycastle.model.addresses import Address, Dual, Network
 from anycastle.model.deployment import Anycast, Bfd, Health, Routing, Takeover
 
 
@@ -33,25 +33,49 @@ class EdgePeer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """An eBGP session pair (IPv4 and IPv6) with an edge router over one uplink.
 
     device: the network device of the uplink on the node.
-    local4, local6: the node's ends; remote4, remote6: the router's.
+    local4, local6: the node's ends; remote4, remote6: the router's. A router that speaks
+    IPv4 only (a VPC Route Server's endpoint) has no local6 and no remote6.
     """
 
     name: str
     asn: int
     device: str
     local4: IPv4Interface
-    local6: IPv6Interface
+    local6: IPv6Interface | None = None
     remote4: IPv4Address
-    remote6: IPv6Address
+    remote6: IPv6Address | None = None
     bfd: Bfd = Bfd()
+
+    def session(self, version: int) -> tuple[Address, Address] | None:
+        """(the node's address, the router's) of the session of a family, None without one."""
+        if version == 4:
+            return self.local4.ip, self.remote4
+        if self.local6 is None or self.remote6 is None:
+            return None
+        return self.local6.ip, self.remote6
+
+
+class Gateway(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A next hop towards clients that is no BGP neighbour, e.g. a VPC subnet's router."""
+
+    device: str
+    address: Address
 
 
 class Peer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """An iBGP session with another node of the deployment, between loopbacks."""
+    """An iBGP session with another node of the deployment, over the inter-node path.
+
+    underlay: the peer's tunnel end there, None for its loopback.
+    """
 
     name: str
     datacentre: str
     loopbacks: Loopbacks
+    underlay: IPv4Address | None = None
+
+    @property
+    def tunnel_end(self) -> IPv4Address:
+        return self.underlay or self.loopbacks.v4
 
 
 class WireGuardSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -95,7 +119,14 @@ class AwsSecrets(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class NodeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """All that the agent is told by bootstrap; clients come by the control feed."""
+    """All that the agent is told by bootstrap; clients come by the control feed.
+
+    anycast: what packets of clients arrive at here. hold_anycast: does the node hold those
+    addresses on loopback, and announce the prefixes? Not behind a load balancer that sends
+    packets on to the host's own address: then `anycast.addresses` is that, without prefixes.
+    gateways: next hops towards clients, where edge routers are not on the packets' way.
+    underlay: this node's tunnel end on the inter-node path, None for its loopback.
+    """
 
     deployment: str
     name: str
@@ -114,3 +145,10 @@ class NodeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     control: ControlEndpoint
     listen_port: int = 9178
     secrets: AwsSecrets | None = None
+    hold_anycast: bool = True
+    gateways: tuple[Gateway, ...] = ()
+    underlay: IPv4Address | None = None
+
+    @property
+    def tunnel_end(self) -> IPv4Address:
+        return self.underlay or self.loopbacks.v4

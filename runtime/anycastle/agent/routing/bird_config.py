@@ -17,7 +17,7 @@ from anycastle.agent.routing.plan import (
     Family,
     families,
 )
-from anycastle.model.addresses import Network, fabric_interface
+from anycastle.model.addresses import Address, Network, fabric_interface
 from anycastle.model.deployment import Bfd
 from anycastle.model.node import EdgePeer, NodeSpec, Peer
 
@@ -42,7 +42,12 @@ def bird_config(spec: NodeSpec, peers: Sequence[Peer]) -> str:
         *(_filters(family) for family in both),
         *(_kernel(family) for family in both),
         _bfd(spec),
-        *(_edge(spec, edge, family) for edge in spec.edges for family in both),
+        *(
+            _edge(spec, edge, family.version, session)
+            for edge in spec.edges
+            for family in both
+            if (session := edge.session(family.version))
+        ),
         *(_peer(spec, peer, both) for peer in peers),
         _agent(spec, "client", str(AGENT_CLIENT), (4, 6)),
         _agent(spec, "anycast", str(AGENT_ANYCAST), (4, 6)),
@@ -160,9 +165,8 @@ def _bfd(spec: NodeSpec) -> str:
     return "protocol bfd {\n" + "\n".join(lines) + "\n}\n"
 
 
-def _edge(spec: NodeSpec, edge: EdgePeer, family: Family) -> str:
-    v = family.version
-    local, remote = (edge.local4.ip, edge.remote4) if v == 4 else (edge.local6.ip, edge.remote6)
+def _edge(spec: NodeSpec, edge: EdgePeer, v: int, session: tuple[Address, Address]) -> str:
+    local, remote = session
     return f"""\
 protocol bgp 'edge-{edge.name}-{v}' {{
     local {local} as {spec.asn};

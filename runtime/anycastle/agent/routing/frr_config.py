@@ -130,7 +130,11 @@ def _timers(address: str) -> Iterator[str]:
 
 
 def _edge(edge: EdgePeer) -> Iterator[str]:
-    for address, version in ((str(edge.remote4), 4), (str(edge.remote6), 6)):
+    for version in (4, 6):
+        session = edge.session(version)
+        if session is None:
+            continue
+        address = str(session[1])
         yield f" neighbor {address} remote-as {edge.asn}"
         yield f" neighbor {address} description edge-{edge.name}-{version}"
         yield f" neighbor {address} bfd"
@@ -154,10 +158,10 @@ def _address_family(spec: NodeSpec, family: Family) -> Iterator[str]:
     yield f"  network {family.loopback}/{family.length}"
     yield from _activate("PEERS", "PEER", v, ("next-hop-self force",))
     for edge in spec.edges:
-        address = edge.remote4 if v == 4 else edge.remote6
         # Loopbacks of the deployment's nodes come back through the edge.
         options = ("next-hop-self", "allowas-in 1", "attribute-unchanged med")
-        yield from _activate(str(address), "EDGE", v, options)
+        if session := edge.session(v):
+            yield from _activate(str(session[1]), "EDGE", v, options)
     for agent, name in ((AGENT_CLIENT, "AGENT-CLIENT"), (AGENT_ANYCAST, "AGENT-ANYCAST")):
         yield from _activate(str(agent), name, v, ("route-reflector-client",))
     yield f"  maximum-paths {MAXIMUM_PATHS}"

@@ -112,8 +112,9 @@ class Neighbour:
 def neighbours(spec: NodeSpec, peers: Sequence[Peer]) -> Iterator[Neighbour]:
     """Every peering of a node, in the order of its configuration."""
     for edge in spec.edges:
-        yield Neighbour(f"edge-{edge.name}-4", "edge", edge.remote4)
-        yield Neighbour(f"edge-{edge.name}-6", "edge", edge.remote6)
+        for version in (4, 6):
+            if session := edge.session(version):
+                yield Neighbour(f"edge-{edge.name}-{version}", "edge", session[1])
     for peer in peers:
         address = fabric_interface(spec.fabric.networks.v4, peer.loopbacks.v4).ip
         yield Neighbour(f"peer-{peer.name}", "peer", address)
