@@ -1,7 +1,9 @@
 """Run benchmarks and print their results as JSON lines: `python -m benchmarks [NAME…]`.
 
 Those of a lab use the running one that LAB names; where there is none they bring one up
-(and down again). A benchmark that fails says so on stderr, and the exit code is 1.
+(and down again). A benchmark that fails says so on stderr, and the exit code is 1. Those
+of outages and drains take long: `--kills 3 --drains 2` is a short look, and `--resume`
+goes on where an interrupted run was.
 """
 
 from __future__ import annotations
@@ -10,44 +12,70 @@ import argparse
 import importlib
 import inspect
 import os
+import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 from types import ModuleType
 
+from benchmarks.options import Options
 from benchmarks.result import Result
 from tests.support import lab as labs
 from tests.support.lab import CHECKOUT, Lab
 
-NAMES = ("client_route", "feed_fanout", "client_add", "preview", "footprint")
+NAMES = (
+    "client_route",
+    "feed_fanout",
+    "client_add",
+    "preview",
+    "footprint",
+    "drain",
+    "outage",
+    "outage_crowd",
+)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
-    names = parser.parse_args().names or list(NAMES)
-    unknown = set(names) - set(NAMES)
-    if unknown:
-        parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; known: {NAMES}")
+    names, options = _arguments()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up as after a Ctrl-C
     modules = [importlib.import_module(f"benchmarks.{name}") for name in names]
-    alone = [module for module in modules if not _needs_lab(module)]
-    in_lab = [module for module in modules if _needs_lab(module)]
-    failed = [not _report(module) for module in alone]
+    alone = [module for module in modules if "lab" not in _wanted(module)]
+    in_lab = [module for module in modules if "lab" in _wanted(module)]
+    failed = [not _report(module, options=options) for module in alone]
     if in_lab:
         with running_lab() as lab:
-            failed += [not _report(module, lab) for module in in_lab]
+            failed += [not _report(module, options=options, lab=lab) for module in in_lab]
     return int(any(failed))
 
 
-def _needs_lab(module: ModuleType) -> bool:
-    return "lab" in inspect.signature(module.run).parameters
+def _arguments() -> tuple[list[str], Options]:
+    """One option `--some-field N` for each field of Options."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
+    for field in fields(Options):
+        name = f"--{field.name.replace('_', '-')}"
+        if field.type == "bool":
+            parser.add_argument(name, action="store_true")
+        else:
+            parser.add_argument(name, type=int, default=field.default, metavar="N")
+    given = vars(parser.parse_args())
+    names = given.pop("names") or list(NAMES)
+    if unknown := set(names) - set(NAMES):
+        parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; known: {NAMES}")
+    return names, Options(**given)
 
 
-def _report(module: ModuleType, *arguments: Lab) -> bool:
+def _wanted(module: ModuleType) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(module.run).parameters
+
+
+def _report(module: ModuleType, **known: Lab | Options) -> bool:
+    """known: what `run` may ask for by the name of a parameter."""
     began = time.monotonic()
-    results: Iterator[Result] = module.run(*arguments)
+    results: Iterator[Result] = module.run(**{name: known[name] for name in _wanted(module)})
     try:
         for result in results:
             print(result.line(), flush=True)

@@ -27,7 +27,7 @@ from anycastle.cli.api import Access, Api
 from anycastle.cli.inventory import Host
 from anycastle.cli.lab import ssh_command
 from anycastle.model import codec
-from anycastle.model.addresses import link_ends, nth
+from anycastle.model.addresses import Address, link_ends, nth
 from anycastle.model.api import ClientView, NodeView, Status
 from anycastle.model.deployment import Datacentre, Deployment
 from anycastle.model.status import NodeReport
@@ -183,6 +183,11 @@ class Lab:
     @property
     def settings(self) -> LabSettings:
         return codec.from_plain(self._config["anycastle:lab"], LabSettings)
+
+    def loopback(self, node: str) -> Address:
+        """The node's IPv4 loopback: its name in BGP."""
+        id_ = next(n.id for dc in self.deployment.datacentres for n in dc.nodes if n.name == node)
+        return nth(self.deployment.loopbacks.v4, id_)
 
     def datacentre_of(self, node: str) -> Datacentre:
         return next(
@@ -375,11 +380,13 @@ class Lab:
         try:
             wait_quiet("all clients at home", away, PATIENCE, every=0.5)
         except NotInTime:
-            self._reconnect(c for c in self.clients if any(c in x.split() for x in away()))
+            self.reconnect(c for c in self.clients if any(c in x.split() for x in away()))
             wait_quiet("all clients at home", away, timeout, every=0.5)
         wait_quiet("all clients reach their services", self.losses, timeout)
 
-    def _reconnect(self, clients: Iterable[str]) -> None:
+    def reconnect(self, clients: Iterable[str]) -> None:
+        """Cut these clients' sessions. Each goes on from another source port: `wg setconf`
+        sets all that the file does not name anew, the port too."""
         for client in clients:
             if client in self.guests:
                 reconnect(self.guests[client])
