@@ -78,7 +78,7 @@ class Node:
         assert self.agent is not None
         self.agent.send_signal(number)
 
-    def wait(self, timeout: float = 10.0) -> int:
+    def wait(self, timeout: float = 25.0) -> int:
         assert self.agent is not None
         return self.agent.wait(timeout)
 
@@ -403,7 +403,7 @@ def _link(left: Namespace, left_device: str, right: Namespace, right_device: str
 def _address(space: Namespace, device: str, address: str) -> None:
     """Usable at once: IPv6 without duplicate address detection."""
     nodad = " nodad" if ":" in address else ""
-    run(f"ip -n {space.name} address add {address} dev {device}{nodad}")
+    run(f"ip -n {space.name} address replace {address} dev {device}{nodad}")
 
 
 def _module(space: Namespace, *words: str) -> list[str]:

@@ -52,6 +52,11 @@ async def resume(api: Api, name: str) -> Any:
     return await api.call("POST", f"/v1/nodes/{name}/resume")
 
 
+async def shown(api: Api, name: str) -> Any:
+    """The order as the API shows it."""
+    return codec.from_json((await api.call("GET", f"/v1/nodes/{name}")).data, dict)["drain"]
+
+
 async def events(api: Api, kind: str) -> list[dict[str, Any]]:
     found = codec.from_json((await api.call("GET", "/v1/events?limit=500")).data, list)
     return [event for event in found if event["kind"] == kind]
@@ -118,7 +123,7 @@ async def test_a_bad_order_names_its_field(
     await report(world, "ams-2")
     answer = await drain(api, "ams-1", **body)
     assert answer.error == (422, "invalid_field", field)
-    assert (await api.call("GET", "/v1/nodes/ams-1")).json["drain"] is None
+    assert await shown(api, "ams-1") is None
 
 
 async def test_who_may_drain(world: World, api: Api) -> None:
@@ -212,7 +217,7 @@ async def test_orders_survive_the_api_and_the_database(world: World) -> None:
     await asyncio.to_thread(world.postgres.stop, "immediate")
     await asyncio.to_thread(world.postgres.start)
     async with run_api(world) as api:
-        after = (await api.call("GET", "/v1/nodes/ams-1")).json["drain"]
+        after = await shown(api, "ams-1")
         assert (after["since"], after["deadline"]) == (before["since"], before["deadline"])
         async with run_agent(world, "ams-3", api.url) as agent:
             await agent.reach(1)
@@ -234,7 +239,7 @@ async def test_a_node_that_was_forgotten_and_joins_again_is_to_serve(
         (world.directory / "ams-1" / "join.token").write_text(token)
         await until(lambda: agent.feed.connected)
         assert not agent.cache.orders
-    assert (await api.call("GET", "/v1/nodes/ams-1")).json["drain"] is None
+    assert await shown(api, "ams-1") is None
 
 
 async def test_the_nodes_word_on_its_drain_is_shown(world: World, api: Api) -> None:
@@ -250,13 +255,13 @@ async def test_the_nodes_word_on_its_drain_is_shown(world: World, api: Api) -> N
     for phase, sessions in ((DrainPhase.MOVING, (session,)), (DrainPhase.DRAINED, ())):
         status = DrainStatus(phase=phase, since=asked.since, deadline=asked.deadline, ready=True)
         await report(world, "ams-1", NodeState.DRAINING, sessions=sessions, drain=status)
-        shown = (await api.call("GET", "/v1/nodes/ams-1")).json["drain"]
-        assert (shown["phase"], shown["sessions"]) == (phase.value, len(sessions))
-        assert shown["ready"] is True
+        drained = await shown(api, "ams-1")
+        assert (drained["phase"], drained["sessions"]) == (phase.value, len(sessions))
+        assert drained["ready"] is True
     # The answer to an order of before is none to this one.
     await drain(api, "ams-1", deadline_seconds=60)
-    shown = (await api.call("GET", "/v1/nodes/ams-1")).json["drain"]
-    assert (shown["phase"], shown["ready"]) == (None, False)
+    drained = await shown(api, "ams-1")
+    assert (drained["phase"], drained["ready"]) == (None, False)
     await silent(world, "ams-1", 60)
-    shown = (await api.call("GET", "/v1/nodes/ams-1")).json["drain"]
-    assert (shown["phase"], shown["sessions"]) == (None, None)
+    drained = await shown(api, "ams-1")
+    assert (drained["phase"], drained["sessions"]) == (None, None)
