@@ -60,29 +60,45 @@ class NftPath:
     kind: Literal["nftables"] = "nftables"
 
     def __init__(self, rules: Ruleset) -> None:
-        """Raises PathError: no nfnetlink, or another program reads the log group."""
         self._rules = rules
-        self._table = NftTable(rules.table)
-        try:
-            self._reader = NflogReader(rules.group)
-        except (PathError, OSError) as error:
-            self._table.close()
-            raise PathError(str(error)) from error
+        self._table: NftTable | None = None
+        self._reader: NflogReader | None = None
         self._known: dict[Endpoint, int] | None = None
         self._owners: set[IPv4Address] = set()
 
+    @classmethod
+    def for_node(cls, spec: NodeSpec) -> NftPath:
+        return cls(ruleset_of(spec))
+
+    # set-up
+
     def ensure(self, uplinks: Sequence[str], fabric: str) -> bool:
-        """See PacketPath. Uplinks that don't exist (yet) are left out."""
-        present = {name: number for name in uplinks if (number := _number(name))}
-        number = _number(fabric)
-        if number is None:
-            raise PathError(f"there is no device {fabric}, over which to relay")
+        """Relayed packets are handed to the first of `uplinks` that works.
+
+        Devices that are not there are told of when everything else is done. Where own
+        handshakes may have been missed (no rules on an uplink), relaying is off afterwards
+        until the next trust(True).
+        """
         if fabric != self._rules.fabric:
             raise PathError(f"the ruleset is for {self._rules.fabric}, not for {fabric}")
+        number = _number(fabric)
+        if number is None:
+            raise PathError(f"no such network device: {fabric}")
+        if self._reader is None:
+            self._reader = NflogReader(self._rules.group)
+        present = {name: found for name in uplinks if (found := _number(name))}
         loaded = self._load(present, number)
-        return self._hand_over(list(present)) or loaded
+        changed = self._hand_over(list(present)) or loaded
+        if missing := sorted(set(uplinks) - present.keys()):
+            raise PathError(f"no such network device: {', '.join(missing)}")
+        return changed
+
+    # state
 
     def put_relays(self, relays: Mapping[Endpoint, IPv4Address | None]) -> None:
+        """Raises ValueError for the node's own loopback: it would relay to itself."""
+        if self._rules.own in relays.values():
+            raise ValueError(f"{self._rules.own} is this node: its own clients have no relay")
         held = self._held()
         self._add_owners({owner for owner in relays.values() if owner is not None})
         wanted = {endpoint: ruleset.mark_of(owner) for endpoint, owner in relays.items()}
@@ -90,14 +106,14 @@ class NftPath:
         with self._certain():
             for version, part in _by_version(new).items():
                 values = {endpoint: new[endpoint] for endpoint in part}
-                self._table.put(f"relay{version}", values, values.keys() & held.keys())
+                self._nft.put(f"relay{version}", values, values.keys() & held.keys())
                 held.update(values)
 
     def remove_relays(self, endpoints: Iterable[Endpoint]) -> None:
         held = self._held()
         with self._certain():
             for version, part in _by_version(set(endpoints) & held.keys()).items():
-                self._table.remove(f"relay{version}", part)
+                self._nft.remove(f"relay{version}", part)
                 for endpoint in part:
                     del held[endpoint]
 
@@ -107,49 +123,68 @@ class NftPath:
 
     def forget(self, endpoints: Iterable[Endpoint]) -> None:
         for version, part in _by_version(set(endpoints)).items():
-            self._table.add(f"forgotten{version}", part)
+            self._nft.add(f"forgotten{version}", part)
 
     def trust(self, on: bool) -> None:
-        self._table.run(ruleset.trust(self._rules, on=on))
+        self._nft.run(ruleset.trust(self._rules, on=on))
+
+    # events and counters
 
     def fileno(self) -> int:
-        return self._reader.fileno()
+        return self._opened().fileno()
 
     def drain(self) -> list[PacketEvent]:
-        return self._reader.drain()
+        return self._opened().drain()
 
     def counters(self) -> PathCounters:
-        found = self._table.counters()
+        found = self._nft.counters()
         kernel = {name: found.get(name, 0) for name in ruleset.COUNTERS}
-        return PathCounters(**kernel, lost=self._reader.lost)
+        return PathCounters(**kernel, lost=self._reader.lost if self._reader else 0)
+
+    # the end
 
     def close(self) -> None:
-        self._reader.close()
-        self._table.close()
+        for one in (self._reader, self._table):
+            if one is not None:
+                one.close()
+        self._reader = self._table = self._known = None
 
     def remove(self) -> None:
-        """See PacketPath. What is not there is no error."""
+        """Works without `ensure` as well, whatever an earlier agent left behind."""
         self._known, self._owners = None, set()
-        if self._table.chains():
-            self._table.run(ruleset.delete(self._rules))
+        if self._nft.chains():
+            self._nft.run(ruleset.delete(self._rules))
         if _number(self._rules.fabric):
             self._remove_filters()
 
     # loading
 
+    @property
+    def _nft(self) -> NftTable:
+        if self._table is None:
+            self._table = NftTable(self._rules.table)
+        return self._table
+
+    def _opened(self) -> NflogReader:
+        if self._reader is None:
+            raise PathError("the packet path is not set up yet")
+        return self._reader
+
     def _load(self, uplinks: Mapping[str, int], fabric: int) -> bool:
-        present = self._table.chains()
+        present = self._nft.chains()
         self._owners = ruleset.owners_of(present)
         marker = self._marker(uplinks, fabric)
         hooks = ruleset.hook_chains(uplinks)
         if marker in present and hooks <= present:
             return False
-        script = ruleset.load(self._rules, list(uplinks), self._owners, new=not present)
+        # An uplink without rules: indices may have been handed out that are not known.
+        distrust = not hooks <= present
+        script = ruleset.load(self._rules, list(uplinks), self._owners, trusted=not distrust)
         script += ruleset.marker(self._rules, marker, present)
         old = {name for name in present if ruleset.is_hook_chain(name)} - hooks
         script += ruleset.remove_chains(self._rules, sorted(old))
         try:
-            self._table.run(script)
+            self._nft.run(script)
         except PathError:
             if not present:
                 raise
@@ -157,16 +192,16 @@ class NftPath:
         return True
 
     def _marker(self, uplinks: Mapping[str, int], fabric: int) -> str:
-        """Neither the owners nor a first load make another ruleset of it."""
-        script = ruleset.load(self._rules, list(uplinks), (), new=False)
+        """Neither the owners nor what is trusted make another ruleset of it."""
+        script = ruleset.load(self._rules, list(uplinks), (), trusted=True)
         return ruleset.digest_chain(script, {**uplinks, self._rules.fabric: fabric}.items())
 
     def _load_anew(self, uplinks: Sequence[str], marker: str) -> None:
         """A set of another version's ruleset has another shape: begin with empty ones."""
         self._known, self._owners = None, set()
-        script = ruleset.load(self._rules, uplinks, (), new=True)
+        script = ruleset.load(self._rules, uplinks, (), trusted=False)
         script += ruleset.marker(self._rules, marker, ())
-        self._table.run(ruleset.delete(self._rules) + script)
+        self._nft.run(ruleset.delete(self._rules) + script)
 
     def _hand_over(self, uplinks: Sequence[str]) -> bool:
         uplink = handover.target([(name, links.flags(name)) for name in uplinks])
@@ -193,16 +228,16 @@ class NftPath:
     def _held(self) -> dict[Endpoint, int]:
         """The map as the kernel has it, kept up to date by its only writer."""
         if self._known is None:
-            present = self._table.chains()
+            present = self._nft.chains()
             self._owners = ruleset.owners_of(present)
             self._known = {}
             for version in VERSIONS if present else ():
-                self._known |= self._table.elements(f"relay{version}")
+                self._known |= self._nft.elements(f"relay{version}")
         return self._known
 
     def _add_owners(self, owners: set[IPv4Address]) -> None:
         new = owners - self._owners
-        self._table.run("".join(ruleset.owner(self._rules, owner) for owner in sorted(new)))
+        self._nft.run("".join(ruleset.owner(self._rules, owner) for owner in sorted(new)))
         self._owners |= new
 
     @contextmanager

@@ -81,12 +81,12 @@ class Ruleset:
 
 
 def load(
-    rules: Ruleset, uplinks: Sequence[str], owners: Iterable[IPv4Address], *, new: bool
+    rules: Ruleset, uplinks: Sequence[str], owners: Iterable[IPv4Address], *, trusted: bool
 ) -> str:
     """The script that makes the table, or renews it.
 
-    uplinks: devices that exist. owners: that there are chains for. new: there is no table
-    yet, so relaying starts switched off.
+    uplinks: devices that exist. owners: that there are chains for. trusted: leave it at what
+    was allowed until now; else relaying is switched off.
     """
     lines = [f"add table netdev {rules.table}", *_sets(rules)]
     lines += [f"add counter netdev {rules.table} {name}" for name in COUNTERS]
@@ -101,7 +101,7 @@ def load(
     ]
     script = _script(lines)
     script += "".join(owner(rules, loopback) for loopback in sorted(owners))
-    return script + (trust(rules, on=False) if new else "")
+    return script + ("" if trusted else trust(rules, on=False))
 
 
 def owner(rules: Ruleset, loopback: IPv4Address) -> str:
