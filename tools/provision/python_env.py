@@ -86,8 +86,11 @@ def make_checkout_env(shell: Shell) -> None:
 
 
 def adopt(script: Path, target: Path, base: Path) -> None:
-    """Give the checkout the command `script` of the environment `base`, run by its own interpreter."""
-    if target.exists() or script.name.startswith(("python", "activate", "Activate")):
+    """Give the checkout the command `script` of the environment `base`, run by its own interpreter.
+
+    Folders are no commands: pip compiles those that are Python files, into `__pycache__`.
+    """
+    if script.is_dir() or target.exists() or script.name.startswith(("python", "activate", "Activate")):
         return
     data = script.read_bytes()
     shebang = b"#!" + str(base / "bin").encode() + b"/python"
