@@ -23,6 +23,8 @@ from tools.bundle import Bundle
 
 JOIN_TOKEN_LIFETIME = 7 * 86400
 """Seconds; long enough to find out why a host fails, and to run `pulumi up` again."""
+DRAIN_TIMEOUT = 30
+"""Seconds that a node's removal waits for its sessions to move to other nodes."""
 READY_TIMEOUT = 60
 """Seconds for an agent to join, configure the kernel and the daemon, and be ready."""
 
@@ -88,7 +90,11 @@ class Node(pulumi.ComponentResource):
             delete=forget_command(name),
             logging=remote.Logging.NONE,
             opts=commands.options(
-                control.host, parent=self, secret=True, depends_on=[control.ready]
+                control.host,
+                parent=self,
+                secret=True,
+                # The links: a node that is removed drains (see `delete`) before it loses them.
+                depends_on=[control.ready, *self.host.ready],
             ),
         )
 
@@ -122,5 +128,6 @@ def join_token_command(node: str, node_disk: str, control_disk: str) -> str:
 
 
 def forget_command(node: str) -> str:
-    """For a node that left the deployment: its certificate and its tokens are void."""
-    return _as_control(f"forget-node {node}")
+    """For a node that leaves the deployment: it drains while it can; then its certificate and
+    its tokens are void. The control plane sees to it, as the host may not answer any more."""
+    return _as_control(f"forget-node {node} --drain {DRAIN_TIMEOUT}")

@@ -94,6 +94,9 @@ async def _token(spec: ControlSpec, arguments: argparse.Namespace) -> None:
 
 
 async def _forget_node(spec: ControlSpec, arguments: argparse.Namespace) -> None:
+    if arguments.drain:
+        drained = await provisioning.drain_node(spec, arguments.node, arguments.drain)
+        print(f"{arguments.node} was asked to leave service: {drained}")
     if not await provisioning.forget_node(spec, arguments.node):
         print(f"there was no node {arguments.node}")
 
@@ -151,6 +154,13 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("export-events", help="write new events to the audit bucket")
     forget = commands.add_parser("forget-node", help="revoke a node that left the deployment")
     forget.add_argument("node", metavar="NODE")
+    forget.add_argument(
+        "--drain",
+        type=_seconds,
+        default=0.0,
+        metavar="SECONDS",
+        help="have it leave service first, and wait up to so long for its sessions to move",
+    )
     token = commands.add_parser("token", help="make an operator token and print it")
     token.add_argument("name", metavar="NAME")
     token.add_argument("--role", choices=[role.value for role in Role], default="admin")

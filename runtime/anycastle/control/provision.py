@@ -5,23 +5,27 @@ Who may run it is who may open the database and read the CA's key; no token is n
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from anycastle.control import auth, export, migrate
+from anycastle.control import compile as compiler
 from anycastle.control.api import tokens as token_rules
 from anycastle.control.database import Connection, connect
 from anycastle.control.errors import Invalid, NotFound
 from anycastle.control.pki import Authority
-from anycastle.control.store import changes, events, nodes, tokens
-from anycastle.model.api import TokenCreate
+from anycastle.control.store import changes, drains, events, nodes, tokens
+from anycastle.model.api import NodeView, TokenCreate
 from anycastle.model.control import AuditBucket, ControlSpec
-from anycastle.model.status import Event
+from anycastle.model.status import DrainPhase, Event, NodeState
 
 ACTOR = "control"
+LOOK = 0.5
+"""Seconds between two looks at a node that drains."""
 
 
 async def join_token(spec: ControlSpec, node: str, expires_in: float | None) -> str:
@@ -54,6 +58,47 @@ async def operator_token(
             await tokens.revoke(connection, present["id"])
         await token_rules.add(connection, ACTOR, values)
     return secret
+
+
+async def drain_node(spec: ControlSpec, name: str, seconds: float) -> str:
+    """Have a node leave service, for good: it is not asked whether it is the last one.
+
+    Waits until no session is left, the node is silent, or `seconds` are over; says which.
+    Raises SchemaError, psycopg.Error.
+    """
+    async with _transaction(spec) as connection:
+        try:
+            await nodes.read_view(connection, name)
+        except NotFound:
+            return "it is unknown"
+        async with changes.within(connection, f"node {name} leaves the deployment") as writing:
+            why = "leaves the deployment"
+            row = await drains.put(
+                connection, name, seconds=seconds, reason=why, force=True, actor=ACTOR
+            )
+            writing.orders.append(compiler.order(row))
+            message = f"node {name} {why}: asked to drain within {seconds:.0f} s"
+            event = Event(kind="node.drain_asked", at=time.time(), message=message, node=name)
+            await events.record(connection, ACTOR, [event])
+    end = time.monotonic() + seconds
+    while True:
+        view = await _node_view(spec, name)
+        if view is None or view.state is NodeState.UNKNOWN:
+            return "it is silent"
+        if view.drain is not None and view.drain.phase is DrainPhase.DRAINED:
+            return "no session is left"
+        if time.monotonic() >= end:
+            return f"{view.sessions} sessions are left"
+        await asyncio.sleep(LOOK)
+
+
+async def _node_view(spec: ControlSpec, name: str) -> NodeView | None:
+    async with _transaction(spec) as connection:
+        try:
+            row = await nodes.read_view(connection, name)
+        except NotFound:
+            return None
+    return compiler.node_view(row, datetime.now(UTC), spec.node_timeout)
 
 
 async def forget_node(spec: ControlSpec, name: str) -> bool:

@@ -265,3 +265,28 @@ async def test_the_nodes_word_on_its_drain_is_shown(world: World, api: Api) -> N
     await silent(world, "ams-1", 60)
     drained = await shown(api, "ams-1")
     assert (drained["phase"], drained["sessions"]) == (None, None)
+
+
+async def test_a_node_that_leaves_for_good_drains_while_it_can(world: World, api: Api) -> None:
+    assert await provision.drain_node(world.spec, "nobody", 5) == "it is unknown"
+    await report(world, "ams-1")
+    await silent(world, "ams-1", 60)
+    began = time.monotonic()
+    assert await provision.drain_node(world.spec, "ams-1", 60) == "it is silent"
+    assert time.monotonic() - began < 30
+    # The last one of the deployment: nobody refuses.
+    await report(world, "ams-1")
+    assert await provision.drain_node(world.spec, "ams-1", 1) == "0 sessions are left"
+    leaving = asyncio.create_task(provision.drain_node(world.spec, "ams-1", 60))
+    async with run_agent(world, "ams-9", api.url) as agent:
+        await until(lambda: "ams-1" in agent.cache.orders)
+        asked = agent.cache.orders["ams-1"]
+        assert (asked.force, asked.reason) == (True, "leaves the deployment")
+        await until(lambda: agent.cache.orders["ams-1"].deadline > asked.since + 50)
+        asked = agent.cache.orders["ams-1"]
+    status = DrainStatus(
+        phase=DrainPhase.DRAINED, since=asked.since, deadline=asked.deadline, ready=True
+    )
+    await report(world, "ams-1", NodeState.DRAINING, drain=status)
+    assert await leaving == "no session is left"
+    assert await provision.forget_node(world.spec, "ams-1")
