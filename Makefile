@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test lab lab-down test unit program integration kernel lab-test check lock bench
+.PHONY: help setup setup-test lab lab-down demo test unit program integration kernel lab-test check lock bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | \
@@ -26,6 +26,9 @@ lab: setup ## stand up the lab by `pulumi up` (LAB=name: another one beside it)
 
 lab-down: ## destroy the lab and sweep up whatever is left of it
 	@tools/lab down
+
+demo: setup ## see a node die and another one drained, with takeover and without
+	@$(PYTHON) -m tools.demo
 
 test: setup-test check ## every test that this machine can run
 	$(PYTEST) tests

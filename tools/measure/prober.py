@@ -144,7 +144,8 @@ class Prober:
     def _answer(self, question: Question) -> None:
         now = time.time()
         if question.ask == "live":
-            say(Answer(live=tuple(stream.live(now) for stream in self._streams)))
+            since = question.since
+            say(Answer(live=tuple(stream.live(now, since) for stream in self._streams)))
             return
         since, until = question.since, question.until
         say(

@@ -49,8 +49,9 @@ class Probing:
             self.close()
             raise
 
-    def live(self) -> dict[str, Live]:
-        return {each.name: each for each in self._ask(Question(ask="live")).live}
+    def live(self, since: float = 0.0) -> dict[str, Live]:
+        """By stream. since: epoch seconds at which the longest gap begins to count."""
+        return {each.name: each for each in self._ask(Question(ask="live", since=since)).live}
 
     def window(self, since: float, until: float | None = None, *, forget: bool = False) -> Answer:
         """What became of everything sent from `since` to `until` (epoch seconds; None: now).

@@ -30,6 +30,7 @@ class Stream:
         self._answered = array("d")
         self._again: list[float] = []
         self._last_answer = 0.0
+        self._gap_since, self._gap = 0.0, 0.0
 
     def send(self, due: float, now: float) -> bytes:
         """The next packet's payload. due: when it should have gone."""
@@ -44,6 +45,8 @@ class Stream:
         self._mark(self._echoed, packet, at)
 
     def answered(self, packet: int, at: float) -> None:
+        if before := max(self._last_answer, self._gap_since):
+            self._gap = max(self._gap, at - before)
         self._last_answer = max(self._last_answer, at)
         if not self._mark(self._answered, packet, at):
             self._again.append(at)
@@ -65,14 +68,20 @@ class Stream:
         self._first += count
         self._again = [at for at in self._again if at >= before]
 
-    def live(self, now: float) -> Live:
+    def live(self, now: float, since: float) -> Live:
+        """since: where the longest gap begins to count; 0.0 is the beginning."""
+        if since != self._gap_since:
+            self._gap_since, self._gap = since, 0.0
         recent = 0
         for at in reversed(self._answered):
             if at != NOT_YET and at < now - 1:
                 break
             recent += at != NOT_YET
         silent = now - self._last_answer if self._last_answer else None
-        return Live(name=self.spec.name, rate=float(recent), silent=silent)
+        # One that still lasts counts, too.
+        lasting = now - max(self._last_answer, since) if self._last_answer or since else 0.0
+        gap = max(self._gap, lasting)
+        return Live(name=self.spec.name, rate=float(recent), silent=silent, gap=gap)
 
     def summary(self, since: float, until: float) -> Summary:
         chosen = [n for n, at in enumerate(self._sent) if since <= at <= until]

@@ -55,11 +55,15 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Live(msgspec.Struct, frozen=True, kw_only=True):
-    """rate: answers in the last second. silent: seconds since the last answer; None before it."""
+    """rate: answers in the last second. silent: seconds since the last answer; None before it.
+
+    gap: the longest time without an answer since what the question says, in seconds.
+    """
 
     name: str
     rate: float
     silent: float | None
+    gap: float
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):

@@ -71,11 +71,14 @@ def test_forgotten_packets_change_nothing() -> None:
 
 
 def test_live() -> None:
-    stream = ran(up={49})
-    now = stream.live(1004.9)
+    stream = ran(up={20, 21, 22, 49})
+    now = stream.live(1004.9, 0.0)
     assert now.rate == pytest.approx(10, abs=1)
     assert now.silent == pytest.approx(0.08)
-    assert Stream(0, SPEC).live(1000).silent is None
+    assert now.gap == pytest.approx(0.4)
+    assert stream.live(1005.0, 1004.85).gap == pytest.approx(0.15)
+    empty = Stream(0, SPEC).live(1000, 0.0)
+    assert (empty.silent, empty.gap) == (None, 0.0)
 
 
 @pytest.mark.parametrize(
