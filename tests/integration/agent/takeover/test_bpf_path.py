@@ -6,9 +6,11 @@ import os
 import socket
 from collections.abc import Iterator
 from ipaddress import IPv4Address
+from pathlib import Path
 
 import pytest
 
+from anycastle.agent.takeover.bpf import build
 from anycastle.agent.takeover.path import EventKind, PacketPath, PathError
 from anycastle.model.addresses import Endpoint
 from tests.support.bpf_paths import CLIENTS, MakeBpfPath
@@ -30,6 +32,11 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces ne
 
 ONE, TWO = LOOPBACKS
 BOTH = pytest.mark.parametrize("version", [4, 6])
+DROP = """
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+SEC("tc") int drop(struct __sk_buff *skb) { return skb->len ? 2 : 0; }
+"""
 IP_OPTIONS = b"\x94\x04\x00\x00"  # router alert, RFC 2113
 
 
@@ -201,11 +208,17 @@ class TestBpfPackets(PacketPathContract):
         assert "takeover" not in one.space.run("tc filter show dev spare0 ingress")
         assert "takeover" in one.space.run("tc filter show dev up0 egress")
 
-    def test_other_peoples_filters_run_after_ours(self, world: PathWorld) -> None:
-        add = "tc filter add dev up0 ingress prio 60 protocol ip u32 match u32 0 0 classid 1:7"
-        world.one.space.run(add)
+    def test_other_peoples_filters_run_after_ours(self, world: PathWorld, tmp_path: Path) -> None:
+        source = tmp_path / "drop.bpf.c"
+        source.write_text(DROP)
+        build.compile_program(tmp_path / "drop.o", source)
+        add = f"tc filter add dev up0 ingress prio 60 bpf da obj {tmp_path}/drop.o sec tc"
         world.send(data(7), client(1))
         assert len(world.one.receive()) == 1
-        assert "u32" in world.one.space.run("tc -s filter show dev up0 ingress")
+        world.one.space.run(add)
+        world.send(data(7), client(1))
+        world.settle()
+        assert world.one.received() == []
+        assert world.one.path.counters().unknown == 2
         world.one.path.remove()
-        assert "u32" in world.one.space.run("tc filter show dev up0 ingress")
+        assert "drop" in world.one.space.run("tc filter show dev up0 ingress")
