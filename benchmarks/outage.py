@@ -111,7 +111,7 @@ def one_kill(lab: Lab, probe: Probing, node: str) -> Kill:
     with ExitStack() as stack:
         stack.enter_context(sessions.revived(lab, node))
         killed = sessions.kill(lab, node)
-        probe.answering(victims, PATIENCE)
+        probe.answering(victims, PATIENCE, killed)
         time.sleep(1)
         found = probe.summaries(killed)
     outages = {name: min(found[name].back or PATIENCE, PATIENCE) for name in victims}

@@ -125,7 +125,7 @@ def _measured(lab: Lab, crowd: SimulatedCrowd, probe: Probing, node: str) -> Cro
         crowd.mark()
         killed = sessions.kill(lab, node)
         after = crowd.all_back(PATIENCE)
-        probe.answering(victims, max(1.0, killed + PATIENCE - time.time()))
+        probe.answering(victims, max(1.0, killed + PATIENCE - time.time()), killed)
         time.sleep(2)  # agents report what they serve with a delay of about one
         several = sum(len(found) != 1 for found in crowd.owners(lab).values())
         found = probe.summaries(killed)

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from anycastle.cli.api import Access, Api
 from anycastle.cli.inventory import Host
 from anycastle.cli.lab import ssh_command
 from anycastle.model import codec
-from anycastle.model.addresses import Address, link_ends, nth
+from anycastle.model.addresses import link_ends, nth
 from anycastle.model.api import ClientView, NodeView, Status
 from anycastle.model.deployment import Datacentre, Deployment
 from anycastle.model.status import NodeReport
@@ -184,10 +185,10 @@ class Lab:
     def settings(self) -> LabSettings:
         return codec.from_plain(self._config["anycastle:lab"], LabSettings)
 
-    def loopback(self, node: str) -> Address:
+    def loopback(self, node: str) -> IPv4Address:
         """The node's IPv4 loopback: its name in BGP."""
         id_ = next(n.id for dc in self.deployment.datacentres for n in dc.nodes if n.name == node)
-        return nth(self.deployment.loopbacks.v4, id_)
+        return IPv4Address(int(nth(self.deployment.loopbacks.v4, id_)))
 
     def datacentre_of(self, node: str) -> Datacentre:
         return next(

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+from anycastle.model.addresses import fabric_interface
+from anycastle.model.node import FabricSpec
 from components.lab import power
 from components.lab.layout import Layout
 from tests.support.lab import Lab
@@ -55,16 +57,13 @@ def disputed(lab: Lab) -> list[str]:
 
 def next_hop(lab: Lab, node: str, address: str) -> str:
     """The node that a node's kernel sends packets for a client to: itself, when over wg0."""
-    loopbacks = {str(lab.loopback(name)): name for name in lab.nodes}
-    try:
-        text = lab.inside(node, "ip", "route", "get", address)
-    except OSError:
-        return "nowhere"
-    words = text.split()
+    network = FabricSpec().networks.v4
+    names = {str(fabric_interface(network, lab.loopback(name)).ip): name for name in lab.nodes}
+    words = lab.inside(node, "ip", "-o", "route", "get", address).split()
     if "wg0" in words:
         return node
     via = words[words.index("via") + 1] if "via" in words else ""
-    return loopbacks.get(via, text.strip())
+    return names.get(via, " ".join(words))
 
 
 def site_of(lab: Lab, node: str) -> str:

@@ -117,8 +117,7 @@ class Story:
     def _until_answered(self, victims: Sequence[str]) -> bool:
         """True when some of them were not, in PATIENCE seconds."""
         deadline = time.monotonic() + PATIENCE
-        self._pass(0.5)
-        while any(row.cut_off for row in self._rows() if row.client in victims):
+        while any(row.live.back is None for row in self._rows() if row.client in victims):
             if time.monotonic() > deadline:
                 return True
             self._frame()

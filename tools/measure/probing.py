@@ -71,12 +71,16 @@ class Probing:
     def moved(self, since: float, until: float | None = None) -> dict[str, Moved]:
         return {each.name: each for each in self.window(since, until).moved}
 
-    def answering(self, names: Sequence[str], timeout: float) -> list[str]:
-        """Wait until all these streams are answered; those that still are not, in the end."""
+    def answering(self, names: Sequence[str], timeout: float, since: float = 0.0) -> list[str]:
+        """Wait until all these streams are answered; those that still are not, in the end.
+
+        since: only answers to packets sent after it count (epoch seconds; 0.0: now).
+        """
+        since = since or time.time()
         deadline = time.monotonic() + timeout
         while True:
-            now = self.live()
-            silent = [name for name in names if (now[name].silent or 1e9) > 1 or not now[name].rate]
+            now = self.live(since)
+            silent = [name for name in names if now[name].back is None]
             if not silent or time.monotonic() > deadline:
                 return silent
             time.sleep(0.1)

@@ -30,7 +30,8 @@ class Stream:
         self._answered = array("d")
         self._again: list[float] = []
         self._last_answer = 0.0
-        self._gap_since, self._gap = 0.0, 0.0
+        self._since, self._gap = 0.0, 0.0
+        self._back: float | None = None
 
     def send(self, due: float, now: float) -> bytes:
         """The next packet's payload. due: when it should have gone."""
@@ -45,8 +46,11 @@ class Stream:
         self._mark(self._echoed, packet, at)
 
     def answered(self, packet: int, at: float) -> None:
-        if before := max(self._last_answer, self._gap_since):
+        if before := max(self._last_answer, self._since):
             self._gap = max(self._gap, at - before)
+        place = packet - self._first
+        if self._back is None and 0 <= place < len(self._sent) and self._sent[place] > self._since:
+            self._back = at
         self._last_answer = max(self._last_answer, at)
         if not self._mark(self._answered, packet, at):
             self._again.append(at)
@@ -70,8 +74,9 @@ class Stream:
 
     def live(self, now: float, since: float) -> Live:
         """since: where the longest gap begins to count; 0.0 is the beginning."""
-        if since != self._gap_since:
-            self._gap_since, self._gap = since, 0.0
+        if since != self._since:
+            self._since, self._gap = since, 0.0
+            self._back = self._first_answer(since)
         recent = 0
         for at in reversed(self._answered):
             if at != NOT_YET and at < now - 1:
@@ -81,7 +86,13 @@ class Stream:
         # One that still lasts counts, too.
         lasting = now - max(self._last_answer, since) if self._last_answer or since else 0.0
         gap = max(self._gap, lasting)
-        return Live(name=self.spec.name, rate=float(recent), silent=silent, gap=gap)
+        back = None if self._back is None else self._back - since
+        return Live(name=self.spec.name, rate=float(recent), silent=silent, gap=gap, back=back)
+
+    def _first_answer(self, since: float) -> float | None:
+        """When the first answer to a packet sent after that came."""
+        times = zip(self._sent, self._answered, strict=True)
+        return min((at for sent, at in times if sent > since and at != NOT_YET), default=None)
 
     def summary(self, since: float, until: float) -> Summary:
         chosen = [n for n, at in enumerate(self._sent) if since <= at <= until]

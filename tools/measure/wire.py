@@ -57,13 +57,15 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 class Live(msgspec.Struct, frozen=True, kw_only=True):
     """rate: answers in the last second. silent: seconds since the last answer; None before it.
 
-    gap: the longest time without an answer since what the question says, in seconds.
+    gap: the longest time without an answer since what the question says, in seconds. back:
+    from there to the first answer to a packet sent after it; None before there is one.
     """
 
     name: str
     rate: float
     silent: float | None
     gap: float
+    back: float | None
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):

@@ -76,7 +76,14 @@ def test_live() -> None:
     assert now.rate == pytest.approx(10, abs=1)
     assert now.silent == pytest.approx(0.08)
     assert now.gap == pytest.approx(0.4)
-    assert stream.live(1005.0, 1004.85).gap == pytest.approx(0.15)
+    assert now.back is not None
+    lasting = stream.live(1005.0, 1004.85)
+    assert lasting.gap == pytest.approx(0.15)
+    assert lasting.back is None
+    packet = HEADER.unpack_from(stream.send(1005.0, 1005.0))[1]
+    stream.answered(packet, 1005.03)
+    assert stream.live(1005.1, 1004.85).back == pytest.approx(0.18)
+    assert stream.live(1005.1, 1002.0).back == pytest.approx(0.22, abs=0.1)
     empty = Stream(0, SPEC).live(1000, 0.0)
     assert (empty.silent, empty.gap) == (None, 0.0)
 
