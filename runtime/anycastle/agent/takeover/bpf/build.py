@@ -41,16 +41,21 @@ def compile_program(target: Path, source: Path = SOURCE) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         raw, done = Path(scratch) / "raw.o", Path(scratch) / "done.o"
-        _clang([*FLAGS, f"-I{_architecture_headers()}", "-c", source.name, "-o", str(raw)], source)
+        _clang([*FLAGS, *_headers(), "-c", source.name, "-o", str(raw)], source)
         _link(raw, done)
         done.replace(target)
+
+
+def check(source: Path) -> None:
+    """Does it compile, warnings counted? Raises BuildFailed."""
+    _clang([*FLAGS, *_headers(), f"-I{SOURCE.parent}", "-fsyntax-only", source.name], source)
 
 
 def compile_in_place() -> bool:
     """Bring a checkout's object up to date. False: it was. Raises BuildFailed."""
     if is_current():
         return False
-    compile_program(OBJECT)
+    compile_program(OBJECT, SOURCE)
     return True
 
 
@@ -85,9 +90,9 @@ def _clang(arguments: list[str], source: Path) -> str:
     return done.stdout
 
 
-def _architecture_headers() -> str:
+def _headers() -> list[str]:
     """Where <asm/types.h> lies: clang does not look there for the bpf target."""
-    return f"/usr/include/{sysconfig.get_config_var('MULTIARCH') or ''}"
+    return [f"-I/usr/include/{sysconfig.get_config_var('MULTIARCH') or ''}"]
 
 
 def _link(raw: Path, target: Path) -> None:

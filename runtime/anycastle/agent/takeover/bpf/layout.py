@@ -30,7 +30,7 @@ EVENT = struct.Struct("=Q20sI")
 
 _MAPPED = bytes(10) + b"\xff\xff"
 _NOBODY = bytes(4)
-_KINDS = (EventKind.FOREIGN, EventKind.ANSWERED, EventKind.FIRST)
+EVENT_KINDS = (EventKind.FOREIGN, EventKind.ANSWERED, EventKind.FIRST)
 NANOSECONDS = 1e9
 
 
@@ -66,7 +66,7 @@ def unpack_indices(data: bytes) -> Iterator[int]:
 
 def unpack_event(data: bytes) -> PacketEvent:
     at, endpoint, kind = EVENT.unpack(data)
-    return PacketEvent(_KINDS[kind], unpack_endpoint(endpoint), at / NANOSECONDS)
+    return PacketEvent(EVENT_KINDS[kind], unpack_endpoint(endpoint), at / NANOSECONDS)
 
 
 def sum_counters(of_cpus: Iterable[bytes]) -> PathCounters:

@@ -48,11 +48,6 @@ class BpfPath:
         directory: Path = pins.DIRECTORY,
         clients: int = CLIENTS,
     ) -> None:
-        if len(services) > layout.MAX_SERVICES:
-            raise PathError(
-                f"the packet program knows up to {layout.MAX_SERVICES} service addresses, "
-                f"not {len(services)}"
-            )
         self._services = tuple(services)
         self._loopback = loopback
         self._directory = directory
@@ -90,6 +85,11 @@ class BpfPath:
         """Load or take over; was there something to do?"""
         if self._program is not None:
             return False
+        if len(self._services) > layout.MAX_SERVICES:
+            raise PathError(
+                f"the packet program knows up to {layout.MAX_SERVICES} service addresses, "
+                f"not {len(self._services)}"
+            )
         pins.mount(self._directory)
         found = program.obtain(self._directory, self._sizes, program.read_object())
         try:
