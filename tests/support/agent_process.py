@@ -20,7 +20,12 @@ from anycastle.agent.datapath import Edges
 from anycastle.agent.netlink.kernel import KernelNetwork
 from anycastle.agent.routing.bird import BirdDriver
 from anycastle.agent.settings import Settings
+from anycastle.agent.takeover.bpf.path import BpfPath
 from anycastle.agent.wireguard.choose import choose_edge
+from anycastle.model.addresses import Endpoint
+from anycastle.model.node import NodeSpec
+
+PINS = Path("run", "bpf")
 
 
 @dataclass
@@ -106,7 +111,14 @@ def host(folder: Path) -> assembly.Host:
         run=folder / "run",
         driver=lambda _: driver,
         kernel=kernel,
+        path=lambda settings: packet_path(folder, settings.spec),
     )
+
+
+def packet_path(folder: Path, spec: NodeSpec) -> BpfPath:
+    """Its pins are the folder's: see `agent_world.Node.mount` for why."""
+    services = [Endpoint(address, spec.anycast.port) for address in spec.anycast.addresses]
+    return BpfPath(services, spec.loopbacks.v4, directory=folder / PINS)
 
 
 if __name__ == "__main__":

@@ -26,12 +26,13 @@ from typing import Any
 
 import msgspec
 
+from anycastle.agent.takeover.bpf import pins
 from anycastle.control import auth, provision
 from anycastle.model.codec import Key, to_json
-from anycastle.model.deployment import Bfd, Health, Routing
+from anycastle.model.deployment import Bfd, Clock, Health, Routing
 from anycastle.model.node import ControlEndpoint, EdgePeer, NodeSpec, WireGuardSpec
 from tests.support import bgp_world
-from tests.support.agent_process import Detached, bird, wireguard
+from tests.support.agent_process import PINS, Detached, bird, wireguard
 from tests.support.bgp_node import Daemons
 from tests.support.bgp_world import birdc, peer
 from tests.support.control_plane import World as Paper
@@ -42,8 +43,8 @@ from tests.support.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTROL_PORT = 8443
-HEALTH = Health(hold_down=2.0, hold_down_max=8.0)
-"""Short, or a test of failures would wait for most of its time."""
+HEALTH = Health(hold_down=2.0, hold_down_max=8.0, clock=Clock.TRUSTED)
+"""Short, or a test of failures would wait for most of its time. All share one clock."""
 
 
 @dataclass
@@ -62,6 +63,13 @@ class Node:
     @property
     def wireguard(self) -> Detached:
         return wireguard(self.folder, self.spec.wireguard.device)
+
+    def mount(self) -> Iterator[None]:
+        """A bpffs that outlives the agent: one that it mounts itself ends with the mount
+        namespace that `ip netns exec` makes for it."""
+        pins.mount(self.folder / PINS)
+        yield
+        pins.unmount(self.folder / PINS)
 
     def start(self) -> None:
         with (self.folder / "agent.log").open("ab") as log:
@@ -257,6 +265,7 @@ def world(folder: Path, postgres: Postgres) -> Iterator[World]:
         nodes = []
         for number, space in enumerate(node_spaces, 1):
             node = _node(paper, folder, space, number, service)
+            stack.enter_context(contextmanager(node.mount)())
             stack.callback(node.end)
             _wire(node, edge)
             nodes.append(node)

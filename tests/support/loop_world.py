@@ -27,17 +27,18 @@ from anycastle.agent.netlink.fake import FakeNetwork
 from anycastle.agent.routing.driver import Files, Peering, RoutingError, RoutingState
 from anycastle.agent.sessions import Sessions
 from anycastle.agent.state import Edges, State
+from anycastle.agent.takeover.fake import FakePath
 from anycastle.agent.wireguard.fake import FakeWireGuard
 from anycastle.model.addresses import Network
 from anycastle.model.client import Client
 from anycastle.model.codec import to_json
-from anycastle.model.deployment import Health
+from anycastle.model.deployment import Clock, Health
 from anycastle.model.feed import Change, Snapshot
 from anycastle.model.node import NodeSpec, Peer
 from anycastle.model.status import Event, NodeReport
 from tests.support.node import SERVICE_KEY, node_spec
 
-HEALTH = Health(interval=0.1, rise=2, fall=2, hold_down=0.3, hold_down_max=1.0)
+HEALTH = Health(interval=0.1, rise=2, fall=2, hold_down=0.3, hold_down_max=1.0, clock=Clock.TRUSTED)
 
 
 @dataclass
@@ -150,6 +151,7 @@ class World:
     state: State
     inbox: Inbox
     wireguard: NotedWireGuard
+    path: FakePath
     speaker: FakeSpeaker
     driver: FakeDriver
     control: FakeControl
@@ -213,7 +215,7 @@ def make(folder: Path) -> World:
     diary: list[str] = []
     inbox, metrics = Inbox(), Metrics()
     speaker, control, driver = FakeSpeaker(diary), FakeControl(), FakeDriver(diary)
-    wireguard, network = NotedWireGuard(diary), FakeNetwork()
+    wireguard, network, path = NotedWireGuard(diary), FakeNetwork(), FakePath()
     emit = Emitter(control, metrics)
     history = folder / "run" / "health.json"
     state = State(
@@ -225,7 +227,7 @@ def make(folder: Path) -> World:
         announcing=Announcing(spec.health, speaker, emit, history, time.monotonic),
         metrics=metrics,
         edges=Edges(
-            data_path=DataPath(lambda: (wireguard, network)),
+            data_path=DataPath(lambda: (wireguard, network), lambda: path),
             driver=driver,
             speaker=speaker,
             control=control,
@@ -233,4 +235,4 @@ def make(folder: Path) -> World:
         emit=emit,
     )
     loop = Loop(state, inbox)
-    return World(loop, state, inbox, wireguard, speaker, driver, control, diary)
+    return World(loop, state, inbox, wireguard, path, speaker, driver, control, diary)

@@ -44,6 +44,8 @@ from anycastle.agent.routing.driver import Driver, driver_for
 from anycastle.agent.sessions import Sessions
 from anycastle.agent.settings import Settings
 from anycastle.agent.state import Edges, State
+from anycastle.agent.takeover.bpf.path import BpfPath
+from anycastle.agent.takeover.path import PacketPath
 from anycastle.agent.wireguard.choose import choose_edge
 from anycastle.model.deployment import Routing
 from anycastle.model.feed import Change, Snapshot
@@ -61,6 +63,11 @@ def open_kernel(settings: Settings) -> KernelEdges:
     return choose_edge(settings.spec.wireguard.device), KernelNetwork()
 
 
+def open_path(settings: Settings) -> PacketPath:
+    """The packet path of a real node. Blocks; raises PathError."""
+    return BpfPath.for_node(settings.spec)
+
+
 @dataclass(frozen=True)
 class Host:
     """What differs between a real node and a test's: directories, daemons, devices."""
@@ -70,6 +77,7 @@ class Host:
     run: Path = settings_files.RUN_DIRECTORY
     driver: Callable[[Routing], Driver] = field(default=driver_for)
     kernel: Callable[[Settings], KernelEdges] = field(default=open_kernel)
+    path: Callable[[Settings], PacketPath] = field(default=open_path)
 
 
 async def run(host: Host) -> None:
@@ -149,7 +157,7 @@ def build(host: Host, settings: Settings, inbox: Inbox, control: ControlClient) 
         announcing=announcing,
         metrics=metrics,
         edges=Edges(
-            data_path=DataPath(lambda: host.kernel(settings)),
+            data_path=DataPath(lambda: host.kernel(settings), lambda: host.path(settings)),
             driver=host.driver(spec.routing),
             speaker=speaker,
             control=control,

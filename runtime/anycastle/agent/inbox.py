@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from anycastle.agent.apply import ApplyResult
+from anycastle.agent.datapath import PathNews, Relays
 from anycastle.agent.feed import FeedState
 from anycastle.agent.health.rounds import Result
 from anycastle.agent.routing.driver import RoutingState
+from anycastle.agent.takeover.path import PacketEvent
 from anycastle.agent.wireguard.edge import PeerSample
 from anycastle.model.addresses import Network
+from anycastle.model.codec import Key
 from anycastle.model.feed import Change, Snapshot
 
 
@@ -82,6 +85,45 @@ class RoutingSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class PacketsCame:
+    """The packet path saw packets that the takeover has to know of."""
+
+    events: Sequence[PacketEvent]
+
+
+@dataclass(frozen=True, slots=True)
+class PathSeen:
+    """The packet path is attached; None: there is to be none."""
+
+    news: PathNews | None
+
+
+@dataclass(frozen=True, slots=True)
+class PathFailed:
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RelaysSeen:
+    """What the packet path relays now."""
+
+    relays: Relays
+
+
+@dataclass(frozen=True, slots=True)
+class TookOver:
+    """Plans of the takeover were carried out. restarted: peers that begin from nothing."""
+
+    restarted: Sequence[Key]
+    errors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TakeoverDue:
+    """A moment that the takeover waited for has come."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReloadAsked:
     """The files of /etc/anycastle may have changed (SIGHUP)."""
 
@@ -109,6 +151,12 @@ Notice = (
     | RoundEnded
     | RoutingLoaded
     | RoutingSeen
+    | PacketsCame
+    | PathSeen
+    | PathFailed
+    | RelaysSeen
+    | TookOver
+    | TakeoverDue
     | ReloadAsked
     | StopAsked
     | TimePassed

@@ -37,6 +37,10 @@ from anycastle.agent.inbox import (
     KernelChanged,
     Notice,
     OthersChanged,
+    PacketsCame,
+    PathFailed,
+    PathSeen,
+    RelaysSeen,
     ReloadAsked,
     RoundEnded,
     RouteLearned,
@@ -44,12 +48,15 @@ from anycastle.agent.inbox import (
     RoutingSeen,
     Sampled,
     StopAsked,
+    TakeoverDue,
     TimePassed,
+    TookOver,
 )
 from anycastle.agent.links import flags
 from anycastle.agent.sessions import Outcome
 from anycastle.agent.settings import SettingsError
 from anycastle.agent.state import State
+from anycastle.agent.taking_over import TakingOver
 from anycastle.agent.wireguard.edge import PutPeer, RemovePeer
 from anycastle.agent.work import Work
 from anycastle.model.feed import Change, Snapshot
@@ -70,6 +77,7 @@ class Loop:
         self.state = state
         self._inbox = inbox
         self._work = Work(state, inbox)
+        self._taking_over = taking = TakingOver(state, inbox, self._start, self._work.hurry)
         self._group = asyncio.TaskGroup()
         self._may_speak = asyncio.Event()
         self._stopping = False
@@ -78,18 +86,27 @@ class Loop:
         self._established: dict[str, bool] = {}
         self._clients_complete = False
         self._watched_at = 0.0
-        self._handlers = self._all_handlers()
+        self._handlers = self._all_handlers() | {
+            PacketsCame: taking.packets,
+            PathSeen: taking.path_seen,
+            PathFailed: taking.path_failed,
+            RelaysSeen: taking.relays_seen,
+            TookOver: taking.took_over,
+            TakeoverDue: taking.due,
+        }
 
     async def run(self) -> None:
         """Until a StopAsked has been carried out."""
         async with self._group:
-            tasks = [self._group.create_task(job.run()) for job in self._work.jobs]
+            jobs = (*self._work.jobs, self._taking_over.job)
+            tasks = [self._group.create_task(job.run()) for job in jobs]
             tasks.append(self._group.create_task(self._speak()))
             while not self._done:
                 notice, waited = await self._inbox.get()
                 self.state.metrics.lag.observe(waited)
                 self._handle(notice)
                 self._show_life()
+            self._taking_over.close()
             for task in tasks:
                 task.cancel()
         await self._work.close()
@@ -139,6 +156,7 @@ class Loop:
     def _take_snapshot(self, snapshot: Snapshot) -> None:
         self.state.cache.put(snapshot)
         self._publish(self.state.sessions.replace_all(snapshot.clients, time.time()))
+        self._taking_over.replace_clients(snapshot.clients)
         self._obey()
         self._work.converge.poke()
 
@@ -147,6 +165,7 @@ class Loop:
         self.state.cache.put(change)
         self._publish(self.state.sessions.remove(change.remove, time.time()))
         self._publish(self.state.sessions.enrol(change.put, time.time()))
+        self._taking_over.clients(change.put, change.remove)
         if change.nodes:
             self._obey()
         self._start(self._work.change(operations, change.revision))
@@ -200,6 +219,8 @@ class Loop:
         around.samples, around.sampled_at = notice.samples, time.monotonic()
         self.state.metrics.sample_seconds.set(notice.seconds)
         self._publish(self.state.sessions.sampled(notice.samples, time.time()))
+        self._taking_over.sampled()
+        self._work.judging = time.monotonic() - around.sampled_at
         if self.state.has_snapshot and not self._clients_complete:
             # The daemon may now forget what the previous agent announced and we did not.
             self._clients_complete = True
@@ -208,6 +229,7 @@ class Loop:
             self._start(self._work.reset(due))
 
     def _route_learned(self, notice: RouteLearned) -> None:
+        self._taking_over.route_learned(notice.prefix)
         self._publish(self.state.sessions.learned(notice.prefix, time.time()))
 
     def _publish(self, outcome: Outcome) -> None:
@@ -215,6 +237,7 @@ class Loop:
             self.state.edges.speaker.withdraw_clients(outcome.withdraw)
         if outcome.announce:
             self.state.edges.speaker.announce_clients(outcome.announce)
+        self._taking_over.judged(outcome)
         for event in outcome.events:
             self.state.emit(event.kind, event.message, client=event.client, **event.data)
         if outcome.events:
@@ -224,6 +247,8 @@ class Loop:
 
     def _round_ended(self, notice: RoundEnded) -> None:
         self.state.announcing.results = notice.results
+        self._taking_over.look_at_clock()
+        self.state.emit.catch_up()
         self._step(round_ended=True)
 
     def _look_again(self, _: OthersChanged | TimePassed) -> None:
@@ -242,6 +267,7 @@ class Loop:
         if changed:
             self._work.report.poke()
             systemd.notify(f"STATUS={self.state.machine.state.value}")
+        self._taking_over.look_at_announcers()
 
     def _kernel_changed(self, _: KernelChanged) -> None:
         spec = self.state.spec
@@ -263,6 +289,8 @@ class Loop:
     def _applied(self, notice: Applied) -> None:
         state, errors = self.state, notice.errors
         if notice.result is not None:
+            if notice.kind == "reconcile":
+                self._taking_over.configured()
             state.metrics.applied(notice.kind, notice.result)
             held = notice.kind == "reconcile" and notice.revision is not None
             state.configured |= held and _usable(notice.result)
@@ -316,6 +344,7 @@ class Loop:
         state.settings, state.around.spec = new, new.spec
         state.announcing.rank = new.rank
         state.announcing.adopt(new.spec.health)
+        self._taking_over.look_at_clock()
         self._work.converge.poke()
 
     def _stop(self, notice: StopAsked) -> None:

@@ -19,6 +19,7 @@ from prometheus_client.process_collector import ProcessCollector
 from anycastle.agent.apply import ApplyResult
 from anycastle.agent.health.machine import Machine
 from anycastle.agent.health.rounds import Result
+from anycastle.agent.takeover_facts import TakeoverMetrics
 from anycastle.model.status import NodeReport, NodeState
 
 STATES = (NodeState.UP, NodeState.DEMOTED, NodeState.DRAINING, NodeState.DOWN)
@@ -78,6 +79,7 @@ class Metrics:
         self._operations = counter("apply_operations", "Operations, by result.", ("result",))
         self.errors = counter("errors", "Things that went wrong.", ("kind",))
         self.events = counter("events", "Events, by kind.", ("kind",))
+        self.takeover = TakeoverMetrics(registry)
         self.sample_seconds = gauge("sample_seconds", "Duration of the last sample.")
 
     def applied(self, kind: str, result: ApplyResult) -> None:

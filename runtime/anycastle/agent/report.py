@@ -8,6 +8,7 @@ from anycastle import __version__
 from anycastle.agent.health.machine import Machine
 from anycastle.agent.health.rounds import Result
 from anycastle.agent.sessions import Owned
+from anycastle.agent.takeover_facts import TakeoverFacts
 from anycastle.model.node import NodeSpec
 from anycastle.model.status import DrainStatus, NodeReport, NodeState, Session
 
@@ -21,6 +22,7 @@ def node_report(
     revision: int,
     wireguard: str,
     at: float,
+    takeover: TakeoverFacts,
     drain: DrainStatus | None = None,
 ) -> NodeReport:
     """revision: of the feed that the kernel holds. at: epoch seconds."""
@@ -38,6 +40,8 @@ def node_report(
         probes=tuple(result.status() for result in results),
         sessions=tuple(session(one) for one in owned),
         drain=drain,
+        takeover=takeover.path,
+        takeovers=takeover.takeovers(),
     )
 
 

@@ -3,7 +3,9 @@
 A session is confirmed when the peer's `latest handshake` moved *and* bytes were received
 since: an initiation alone moves the endpoint already, and a replayed one can put a wrong
 address there; the handshake time of a responder moves with the first data packet under
-the new key, which nobody else could have sent. A roamed endpoint is believed when bytes
+the new key, which nobody else could have sent. Where the node itself initiated, the time
+moves with the client's response, which only the client could have made for that very
+initiation, and whose bytes count. A roamed endpoint is believed when bytes
 came in after it was first seen, for the same reason.
 
 The node that holds a client's newest confirmed session owns the client. It announces
@@ -57,11 +59,25 @@ class Owned:
 
 @dataclass(slots=True)
 class Outcome:
-    """What has to happen in BGP, and what to tell people."""
+    """What has to happen in BGP, and what to tell people and the takeover.
+
+    confirmed: sessions that are this node's now, or whose endpoint moved. lost: those
+    that are no longer; with each, did another node win it?
+    """
 
     announce: list[ClientRoute] = field(default_factory=list)
     withdraw: list[Network] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    confirmed: list[Owned] = field(default_factory=list)
+    lost: list[tuple[Owned, bool]] = field(default_factory=list)
+
+    def merge(self, later: Outcome) -> None:
+        """Add what came out later."""
+        self.announce += later.announce
+        self.withdraw += later.withdraw
+        self.events += later.events
+        self.confirmed += later.confirmed
+        self.lost += later.lost
 
 
 @dataclass(slots=True)
@@ -136,10 +152,7 @@ class Sessions:
         """The whole set of clients, from a snapshot."""
         wanted = {client.id: client for client in clients}
         outcome = self.remove(self._clients.keys() - wanted.keys(), now)
-        more = self.enrol(wanted.values(), now)
-        outcome.announce += more.announce
-        outcome.withdraw += more.withdraw
-        outcome.events += more.events
+        outcome.merge(self.enrol(wanted.values(), now))
         return outcome
 
     def sampled(self, samples: Iterable[PeerSample], now: float) -> Outcome:
@@ -149,16 +162,34 @@ class Sessions:
             client_id = self._by_key.get(sample.public_key)
             if client_id is not None:
                 self._judge(self._clients[client_id], sample, now, outcome)
-        for owned in [o for o in self.owned.values() if now - o.handshake > LIFETIME]:
-            self._lose(owned, f"no handshake for {LIFETIME:.0f} s", now, outcome)
+        self._expire(now, outcome)
         return outcome
 
+    def _expire(self, now: float, outcome: Outcome) -> None:
+        expired = [o for o in self.owned.values() if now - o.handshake > LIFETIME]
+        if not expired:
+            return
+        # One may have roamed in this very sample: its withdrawal has to be the last word.
+        gone = {prefix for owned in expired for prefix in prefixes(owned.client)}
+        outcome.announce = [route for route in outcome.announce if route.prefix not in gone]
+        outcome.confirmed = [owned for owned in outcome.confirmed if owned not in expired]
+        for owned in expired:
+            self._lose(owned, f"no handshake for {LIFETIME:.0f} s", now, outcome)
+
     def learned(self, prefix: Network, now: float) -> Outcome:
-        """Another node's route to `prefix` came, changed or went."""
+        """Another node's route to `prefix` came, changed or went.
+
+        A session that was renewed here since the other node's began is the newest: the
+        two nodes did not hear each other for a while. So its time is announced now.
+        """
         outcome = Outcome()
         owned = self.owned.get(self._by_prefix.get(prefix, ""))
-        if owned is not None and (winner := self._winner(owned.client, owned.confirmed_at)):
-            self._lose(owned, f"moved to {winner.owner}", now, outcome)
+        if owned is None or not (winner := self._winner(owned.client, owned.confirmed_at)):
+            return outcome
+        if winner.confirmed_at < owned.handshake:
+            self._own(replace(owned, confirmed_at=owned.handshake), outcome, "kept")
+        else:
+            self._lose(owned, f"moved to {winner.owner}", now, outcome, moved=True)
             self._resets[owned.client.id] = now + GRACE
         return outcome
 
@@ -169,6 +200,11 @@ class Sessions:
             self._lose(owned, "the WireGuard device is gone", now, outcome)
         self._seen.clear()
         return outcome
+
+    def restarted(self, keys: Iterable[Key]) -> None:
+        """These peers were removed and added: their counters begin at 0."""
+        for key in keys:
+            self._seen.pop(key, None)
 
     def owned_keys(self) -> set[Key]:
         """The peers under whose keys the owned sessions run."""
@@ -243,6 +279,7 @@ class Sessions:
         self.owned[owned.client.id] = owned
         self._resets.pop(owned.client.id, None)
         outcome.announce += owned.routes()
+        outcome.confirmed.append(owned)
         message = f"{owned.client.name}: session {how} at {owned.endpoint}"
         outcome.events.append(
             Event(
@@ -254,8 +291,11 @@ class Sessions:
             )
         )
 
-    def _lose(self, owned: Owned, reason: str, now: float, outcome: Outcome) -> None:
+    def _lose(
+        self, owned: Owned, reason: str, now: float, outcome: Outcome, *, moved: bool = False
+    ) -> None:
         del self.owned[owned.client.id]
+        outcome.lost.append((owned, moved))
         outcome.withdraw += prefixes(owned.client)
         message = f"{owned.client.name}: session lost: {reason}"
         outcome.events.append(

@@ -23,6 +23,7 @@ from anycastle.agent.report import node_report
 from anycastle.agent.routing.driver import Driver
 from anycastle.agent.sessions import Sessions
 from anycastle.agent.settings import Settings
+from anycastle.agent.takeover_facts import TakeoverFacts
 from anycastle.model.addresses import Network
 from anycastle.model.node import NodeSpec
 from anycastle.model.status import DrainStatus, Event, NodeReport
@@ -101,6 +102,10 @@ class State:
     handled_at: float = field(default_factory=time.monotonic)
 
     @property
+    def takeover(self) -> TakeoverFacts:
+        return self.metrics.takeover.facts
+
+    @property
     def spec(self) -> NodeSpec:
         return self.settings.spec
 
@@ -146,6 +151,7 @@ class State:
             wireguard=self.edges.data_path.kind,
             at=time.time(),
             drain=self.drain_status(),
+            takeover=self.takeover,
         )
 
     def metrics_text(self) -> bytes:

@@ -40,6 +40,9 @@ SAMPLE_MIN, SAMPLE_MAX = 0.5, 2.0
 """Seconds between samples of WireGuard."""
 SAMPLE_SHARE = 50
 """A sample may take one part in so many of the time."""
+HINT_SPACING, HINT_SHARE = 0.02, 5
+"""The same where a packet said that something happened: seconds between two samples at
+least, and the part of the time."""
 ROUTING_LOOK = 10.0
 """Seconds between questions to the daemon, which cost a process each."""
 ROUTING_LOOK_BAD = 2.0
@@ -55,12 +58,17 @@ log = structlog.get_logger()
 
 
 class Work:
-    """The jobs of a node. Each `Job` is run by the loop, in a task of its own."""
+    """The jobs of a node. Each `Job` is run by the loop, in a task of its own.
+
+    judging: seconds for which the last sample kept the loop.
+    """
 
     def __init__(self, state: State, inbox: Inbox) -> None:
         self._state = state
         self._inbox = inbox
         self._loaded: Files | None = None
+        self._hurried_until = 0.0
+        self.judging = 0.0
         self._rounds = Rounds(probes(state.around), state.spec.health.interval * ROUND_SHARE)
         self.converge = Job(self._converge, RECONCILE_SPACING)
         self.sample = Job(self._sample)
@@ -138,7 +146,16 @@ class Work:
             self._state.metrics.errors.labels("sample").inc()
             return SAMPLE_MIN
         self._inbox.put(Sampled(samples, seconds))
+        await asyncio.sleep(max(HINT_SPACING, (HINT_SHARE - 1) * (seconds + self.judging)))
+        if time.monotonic() < self._hurried_until:
+            return 0.0
         return min(max(SAMPLE_MIN, SAMPLE_SHARE * seconds), SAMPLE_MAX)
+
+    def hurry(self, until: float) -> None:
+        """Sample at once, and again and again until then (monotonic); 0.0: no more."""
+        self._hurried_until = until
+        if until:
+            self.sample.poke()
 
     async def _probe(self) -> float:
         started = time.monotonic()

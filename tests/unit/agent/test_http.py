@@ -15,6 +15,7 @@ from anycastle.agent.http import Answers, application
 from anycastle.agent.metrics import Metrics
 from anycastle.agent.report import node_report
 from anycastle.agent.sessions import Owned
+from anycastle.agent.takeover_facts import TakeoverFacts
 from anycastle.model import codec
 from anycastle.model.addresses import Endpoint
 from anycastle.model.deployment import Health
@@ -30,7 +31,14 @@ OWNED = Owned(client(0), key(0), Endpoint(ANYCAST4, 4000), 100.0, 150.0, 10, 20)
 
 def report(machine: Machine) -> NodeReport:
     return node_report(
-        node_spec(), machine, RESULTS, [OWNED], revision=7, wireguard="userspace", at=160.0
+        node_spec(),
+        machine,
+        RESULTS,
+        [OWNED],
+        revision=7,
+        wireguard="userspace",
+        at=160.0,
+        takeover=TakeoverFacts(path="bpf"),
     )
 
 

@@ -286,3 +286,37 @@ def test_what_bgp_was_told_is_what_the_node_owns(steps: list[tuple[str, float]])
             assert route.confirmed_at == owned["id1"].confirmed_at
             others = history.world.others(route.prefix)
             assert all(other.confirmed_at <= route.confirmed_at for other in others)
+
+
+def test_a_session_that_roams_when_it_ends_is_withdrawn() -> None:
+    world = World()
+    world.sees(sample(0.0, 0), now=NOW - 1)
+    world.sees(sample(NOW, 200), now=NOW)
+    world.sees(sample(NOW, 200, CAFE), now=NOW + 100)
+    outcome = world.sees(sample(NOW, 300, CAFE), now=NOW + LIFETIME + 1)
+    assert (outcome.announce, outcome.withdraw) == ([], PREFIXES)
+    assert outcome.confirmed == []
+
+
+def test_a_session_renewed_since_the_other_nodes_began_is_kept() -> None:
+    """Two nodes that did not hear each other: the newest handshake wins, not the first route."""
+    world = owned_world()
+    owned = world.sessions.owned["id1"]
+    world.sees(sample(owned.handshake + 60, 10_000), now=NOW + 60)
+    kept, told_already = world.hears(owned.handshake + 30, now=NOW + 61)
+    assert {route.confirmed_at for route in kept.announce} == {owned.handshake + 60}
+    assert (kept.withdraw, kept.lost) == ([], [])
+    assert told_already.announce == []
+    assert not world.sessions.resets_due(NOW + 100)
+
+
+def test_a_peer_that_begins_from_nothing_is_confirmed_by_the_answer_alone() -> None:
+    """92 bytes are no more than the 92 of the last session that was initiated here."""
+    world = World()
+    world.sees(sample(0.0, 0), now=NOW - 1)
+    world.sees(sample(NOW, 92), now=NOW)
+    world.hears(NOW + 1, now=NOW + 1)
+    world.routes.clear()
+    world.sessions.restarted([Key(bytes([1] * 32))])
+    outcome = world.sees(sample(NOW + 10, 92, CAFE), now=NOW + 10)
+    assert [owned.endpoint for owned in outcome.confirmed] == [CAFE]
