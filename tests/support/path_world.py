@@ -63,7 +63,7 @@ def data(index: int, size: int = 32, counter: int = 0) -> bytes:
     return struct.pack("<BxxxIQ", 4, index, counter).ljust(size, b"d")
 
 
-class _Inside:
+class Inside:
     """A path whose calls are made in its namespace, whichever thread makes them."""
 
     def __init__(self, space: Namespace, path: PacketPath) -> None:
@@ -141,7 +141,7 @@ class PathWorld:
     def replug(self) -> None:
         """The first node's uplink goes, and comes back as another device of the name."""
         self.one.space.batch("link delete up0")
-        _wire_uplink(self.far, self.one.space, 0)
+        wire_uplink(self.far, self.one.space, 0)
         self.route_to(self.one)
 
     def send(self, payload: bytes, source: Endpoint, to: Address | None = None) -> None:
@@ -237,7 +237,7 @@ def _remove(node: Node) -> None:
 
 def _make(make: MakePath, space: Namespace, spec: NodeSpec) -> PacketPath:
     with space.entered():
-        return cast(PacketPath, _Inside(space, make(spec)))
+        return cast(PacketPath, Inside(space, make(spec)))
 
 
 def _spec(loopback: IPv4Address) -> NodeSpec:
@@ -270,7 +270,7 @@ def _wire(far: Namespace, one: Namespace, two: Namespace) -> None:
     for number, node in enumerate((one, two)):
         node.run("sysctl -qw net.ipv4.conf.all.rp_filter=2 net.ipv4.conf.default.rp_filter=2")
         node.run("sysctl -qw net.ipv6.conf.default.dad_transmits=0")
-        _wire_uplink(far, node, number)
+        wire_uplink(far, node, number)
         _wire_fabric(node, number)
     hosts = range(1, 200)
     far.batch(
@@ -279,7 +279,8 @@ def _wire(far: Namespace, one: Namespace, two: Namespace) -> None:
     )
 
 
-def _wire_uplink(far: Namespace, node: Namespace, number: int) -> None:
+def wire_uplink(far: Namespace, node: Namespace, number: int) -> None:
+    """Node `number`'s uplink, as `tests.support.node.uplink` has it but for the device's name."""
     join(node, "up0", far, f"up{number}")
     far.batch(
         f"link set up{number} up",

@@ -169,12 +169,12 @@ class FarSide:
 @contextmanager
 def far_side(folder: Path) -> Iterator[FarSide]:
     """A client's device, of the kind that a node would choose. folder: for daemons' output."""
-    with namespaces("far") as (far,), _daemons(folder) as daemons:
+    with namespaces("far") as (far,), running_daemons(folder) as daemons:
         device = unique_device()
         with far.entered():
             edge = choose_edge(device)
         edge.close()
-        private = _make_client(far, device, edge.kind, daemons)
+        private = make_client(far, device, edge.kind, daemons)
         yield FarSide(far, device, public_key(private), daemons)
 
 
@@ -207,7 +207,8 @@ def public_key(private: Key) -> Key:
 
 
 @contextmanager
-def _daemons(folder: Path) -> Iterator[Daemons]:
+def running_daemons(folder: Path) -> Iterator[Daemons]:
+    """folder: for their output."""
     daemons = Daemons(folder)
     try:
         yield daemons
@@ -231,7 +232,7 @@ def _wire(node: Namespace, far: Namespace) -> None:
     )
 
 
-def _make_client(far: Namespace, device: str, kind: str, daemons: Daemons) -> Key:
+def make_client(far: Namespace, device: str, kind: str, daemons: Daemons) -> Key:
     """The client's device, up, with its addresses; its private key."""
     if kind == "kernel":
         far.batch(f"link add {device} type wireguard")
