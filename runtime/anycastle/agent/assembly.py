@@ -176,9 +176,14 @@ def load_cache(state: State) -> None:
         return
     if snapshot is not None:
         state.sessions.replace_all(snapshot.clients, time.time())
-        order = state.cache.orders.get(state.spec.name)
-        state.draining.order(order, time.monotonic(), time.time())
+        load_order(state)
         log.info("state loaded", revision=snapshot.revision, clients=len(snapshot.clients))
+
+
+def load_order(state: State) -> None:
+    """A drain goes on where the last process left it."""
+    order = state.cache.orders.get(state.spec.name)
+    state.draining.order(order, time.monotonic(), time.time())
 
 
 async def follow(feed: Feed, inbox: Inbox) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from anycastle.agent import asking, main
+from anycastle.agent import asking, assembly, draining, main
+from anycastle.agent.health import machine
 from anycastle.model.node import ControlEndpoint
 from tests.support.loop_world import write_settings
 from tests.support.node import node_spec
@@ -91,3 +92,44 @@ def test_units_restart_for_ever_and_nothing_dies_with_the_agent() -> None:
     agent = (UNITS / "anycastle-agent.service").read_text()
     assert "KillMode=mixed" in agent
     assert "RuntimeDirectoryPreserve=yes" in agent
+
+
+def settings_of(unit: str) -> dict[str, str]:
+    lines = (UNITS / unit).read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+
+def test_a_shutdown_stops_the_agent_first_and_gives_it_time_to_drain() -> None:
+    agent = settings_of("anycastle-agent.service")
+    assert {"network.target", "bird.service", "frr.service"} <= set(agent["After"].split())
+    wireguard = settings_of("anycastle-wireguard@.service")
+    assert wireguard["Before"] == "anycastle-agent.service"
+    longest = machine.DRAIN_WAIT + draining.STOP_LIMIT + assembly.PATIENCE
+    assert float(agent["TimeoutStopSec"]) > 1.5 * longest
+
+
+READY = {"ready": False, "state": "DRAINING", "reason": "asked to drain: new disk", "revision": 7}
+
+
+@pytest.mark.parametrize(
+    ("drain", "ready"),
+    [({"ready": True}, True), ({"ready": False}, False), (None, False)],
+)
+def test_a_drained_node_that_could_serve_is_ready_as_asked(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    drain: dict[str, bool] | None,
+    ready: bool,
+) -> None:
+    body = READY | {"probes": [], "drain": drain}
+    monkeypatch.setattr(asking, "get", lambda _port, _path: (503, body))
+    monkeypatch.setattr(asking, "journal", lambda: "")
+    assert asking.wait_ready(1, 0.3) == (0 if ready else 1)
+    shown = capsys.readouterr()
+    if ready:
+        assert shown.out == (
+            "DRAINING as asked (asked to drain: new disk), revision 7: not in service until"
+            " `anycastle node resume` brings it back\n"
+        )
+    else:
+        assert "not ready after 0 s: DRAINING: asked to drain: new disk" in shown.err

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import stat
 from ipaddress import ip_address
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,7 +18,7 @@ from anycastle.agent.cache import Cache, CacheError, decode, encode
 from anycastle.agent.frames import Position
 from anycastle.model.client import Client, Credential
 from anycastle.model.codec import Key
-from anycastle.model.feed import Change, Snapshot
+from anycastle.model.feed import Change, NodeOrder, Snapshot
 
 
 def _client(number: int) -> Client:
@@ -128,3 +130,40 @@ async def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     (tmp_path / "feed.state.new").rmdir()
     await cache.flush()
     assert path.read_bytes() != before
+
+
+ORDER = NodeOrder(name="ams-1", drain=True, since=1.5, deadline=601.5, reason="new disk")
+
+
+async def test_orders_are_folded_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "feed.state"
+    cache = Cache(path, "testing")
+    cache.put(msgspec.structs.replace(SNAPSHOT, nodes=(ORDER,)))
+    other = msgspec.structs.replace(ORDER, name="ams-2")
+    cache.put(Change(after=1, revision=2, reason="", nodes=(other,)))
+    await cache.flush()
+    again = Cache(path, "testing")
+    again.load()
+    assert again.orders == {"ams-1": ORDER, "ams-2": other}
+    longer = msgspec.structs.replace(ORDER, deadline=900.0)
+    off = NodeOrder(name="ams-2", drain=False)
+    again.put(Change(after=2, revision=3, reason="", nodes=(longer, off)))
+    assert again.orders == {"ams-1": longer}
+    again.put(SNAPSHOT)
+    assert again.orders == {}
+
+
+@pytest.mark.parametrize("change", ["nodes", "later"])
+def test_a_file_of_another_version_is_good(tmp_path: Path, change: str) -> None:
+    """An older one knew no orders; a later one may know what this one does not."""
+    path = tmp_path / "feed.state"
+    document = msgspec.msgpack.decode(encode(SNAPSHOT)[40:])
+    if change == "nodes":
+        del document["nodes"]
+    else:
+        document["later"] = [1, 2, 3]
+    data = msgspec.msgpack.encode(document)
+    path.write_bytes(module.MAGIC + hashlib.sha256(data).digest() + data)
+    cache = Cache(path, "testing")
+    assert cache.load() == SNAPSHOT
+    assert cache.orders == {}

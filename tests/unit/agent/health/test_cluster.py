@@ -6,7 +6,8 @@ node after its own delay. The properties are about the cluster as a whole:
 - a failure that all nodes share never leaves the service without an announcer for
   longer than it takes the first node to come back,
 - a single failing node always ends withdrawn,
-- when everything is well again, every node ends up announcing undemoted.
+- when everything is well again, every node ends up announcing undemoted,
+- drains hold to the same: whatever fails meanwhile, somebody announces.
 """
 
 from dataclasses import dataclass, field
@@ -39,7 +40,8 @@ class Node:
     delay: float
     machine: Machine = field(default_factory=lambda: Machine(HEALTH))
     failing: dict[str, str] = field(default_factory=dict)
-    alive: bool = True
+    drain: str = ""
+    forced: bool = False
     said: list[tuple[float, Action]] = field(default_factory=list)
 
     def heard_at(self, now: float) -> Action:
@@ -85,6 +87,8 @@ class Cluster:
             fatal=node.failing.get("fatal", ""),
             hard=node.failing.get("hard", ""),
             soft=node.failing.get("soft", ""),
+            drain=node.drain,
+            forced=node.forced,
         )
         node.machine, action = step(node.machine, given)
         if action is not None:
@@ -165,6 +169,60 @@ def test_everybody_is_up_again_when_the_cause_is_gone(
         node.failing = {}
     cluster.run(HEALTH.hold_down * 2 + 5)
     assert [node.says for node in cluster.nodes] == [Action.ANNOUNCE] * len(shape)
+
+
+@settings(max_examples=30, deadline=None)
+@given(shape=shapes.filter(lambda s: len(s) > 1))
+def test_nodes_drained_one_after_another_leave_no_gap(shape: list[tuple[float, float]]) -> None:
+    cluster = Cluster(shape)
+    cluster.start()
+    for node in cluster.nodes:
+        node.drain = "asked"
+        cluster.run(5)
+        assert node.says is Action.WITHDRAW
+        node.drain = ""
+        cluster.run(5)
+        assert node.machine.state is NodeState.UP, "no hold-down"
+    assert cluster.longest_silence == 0.0
+
+
+@settings(max_examples=30, deadline=None)
+@given(shape=shapes, severity=severities, data=st.data())
+def test_drains_while_the_others_fail_leave_an_announcer(
+    shape: list[tuple[float, float]], severity: str, data: st.DataObject
+) -> None:
+    """All are drained or fail, in any order and at any time: more than any operator can ask
+    for at once, but not more than can come together."""
+    cluster = Cluster(shape)
+    cluster.start()
+    for node in data.draw(st.permutations(cluster.nodes)):
+        if data.draw(st.booleans()):
+            node.drain = "asked"
+        else:
+            cluster.fail([node], severity)
+        cluster.run(data.draw(st.floats(0, 15)))
+    cluster.run(30)
+    late = max(delay for _, delay in shape)
+    assert cluster.longest_silence <= BOUND + late + STAGGER_STEP * len(shape)
+    assert cluster.silent == 0.0
+    for node in cluster.nodes:
+        node.failing, node.drain = {}, ""
+    cluster.run(HEALTH.hold_down * 2 + 5)
+    assert [node.says for node in cluster.nodes] == [Action.ANNOUNCE] * len(shape)
+
+
+@settings(max_examples=30, deadline=None)
+@given(shape=shapes, severity=severities)
+def test_a_forced_drain_stays_away(shape: list[tuple[float, float]], severity: str) -> None:
+    cluster = Cluster(shape)
+    cluster.start()
+    gone = cluster.nodes[-1]
+    gone.drain, gone.forced = "asked", True
+    cluster.run(3)
+    cluster.fail(cluster.nodes[:-1], severity)
+    cluster.run(60)
+    assert gone.says is Action.WITHDRAW
+    assert len(shape) == 1 or cluster.silent == 0.0
 
 
 @settings(max_examples=30, deadline=None)
