@@ -33,7 +33,7 @@ INSIDE = "ANYCASTLE_KERNEL_GUEST"
 GUEST_TIMEOUT = 600.0
 """Seconds for all of the guest: without KVM it is some ten times slower than the host."""
 
-TOOLS = ("ip", "wg", "ping")
+TOOLS = ("ip", "wg", "ping", "nft", "tc", "bridge")
 
 INI = """\
 [pytest]

@@ -166,9 +166,9 @@ def takeover_world(make: MakePath, folder: Path, *, delay: str = "") -> Iterator
     with ExitStack() as stack:
         spaces = stack.enter_context(namespaces("client", "nat", "far", "one", "two"))
         processes = stack.enter_context(running_daemons(folder))
-        _wire_client(*spaces[:3], delay)
-        _wire_nodes(*spaces[2:])
-        home, nat, far = spaces[:3]
+        home, nat, far, *places = spaces
+        _wire_client(home, nat, far, delay)
+        _wire_nodes(far, *places)
         device = unique_device()
         with home.entered():
             edge = choose_edge(device)
@@ -177,7 +177,7 @@ def takeover_world(make: MakePath, folder: Path, *, delay: str = "") -> Iterator
         credential = Credential(id="a", public_key=key, preshared_key=PRESHARED)
         nodes = [
             _node(stack, space, number, make, processes, credential)
-            for number, space in enumerate(spaces[3:])
+            for number, space in enumerate(places)
         ]
         world = TakeoverWorld(far, nat, home, device, *nodes)
         world.route_to(world.one)

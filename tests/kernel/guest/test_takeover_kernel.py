@@ -1,0 +1,176 @@
+"""Takeover with the kernel's WireGuard on both sides, and both packet paths on its kernel."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from anycastle.agent.takeover.nft.path import NftPath
+from anycastle.agent.wireguard.edge import Initiate, Quiet
+from anycastle.model.addresses import Endpoint
+from tests.support.bpf_paths import bpf_paths
+from tests.support.node import ANYCAST4, ANYCAST6
+from tests.support.path_world import PORT, MakePath
+from tests.support.takeover_contract import TakeoverContract, drain
+from tests.support.takeover_world import (
+    GATEWAY,
+    TakeoverNode,
+    TakeoverWorld,
+    takeover_world,
+)
+from tests.support.waiting import wait_for
+
+DELAY = "20ms"
+STRANGER = {
+    4: Endpoint(ip_address("203.0.113.1"), 40404),
+    6: Endpoint(ip_address("2001:db8:1::1"), 40404),
+}
+"""An address of the edge router: whoever has the endpoint, it shows what a node sends."""
+
+
+@pytest.fixture(params=["bpf", "nftables"])
+def make_path(request: pytest.FixtureRequest) -> Iterator[MakePath]:
+    if request.param == "nftables":
+        yield NftPath.for_node
+    else:
+        with bpf_paths() as make:
+            yield make
+
+
+@pytest.fixture
+def takeover(make_path: MakePath, tmp_path: Path) -> Iterator[TakeoverWorld]:
+    with takeover_world(make_path, tmp_path, delay=DELAY) as made:
+        assert made.one.edge.kind == "kernel"
+        made.connect()
+        yield made
+
+
+@pytest.fixture
+def quiet_world(tmp_path: Path) -> Iterator[TakeoverWorld]:
+    """The client is not connected."""
+    with takeover_world(NftPath.for_node, tmp_path) as made:
+        yield made
+
+
+class TestTakeoverInTheKernel(TakeoverContract):
+    def test_confirmed_in_a_round_trip(self, takeover: TakeoverWorld) -> None:
+        """Of 40 ms: the client's own timer takes 15 s. The limit is for a slow machine."""
+        assert drain_once(takeover) < 2.0
+
+
+def drain_once(world: TakeoverWorld) -> float:
+    ping = world.client.popen(f"ping -q -i 0.1 {GATEWAY}", Path("/dev/null"))
+    try:
+        return drain(world, world.one, world.two)
+    finally:
+        ping.terminate()
+        ping.wait()
+
+
+# what the kernel does with the agent's operations ----------------------------
+
+
+def stranger(world: TakeoverWorld, version: int) -> socket.socket:
+    family = socket.AF_INET if version == 4 else socket.AF_INET6
+    with world.far.entered():
+        made = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    made.bind((str(STRANGER[version].address), STRANGER[version].port))
+    return made
+
+
+def messages(bound: socket.socket, seconds: float = 1.0) -> list[tuple[int, str, int]]:
+    """(type, source address, port) of what came within the time."""
+    found, until = [], time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            data, source = bound.recvfrom(2048)
+        except BlockingIOError:
+            time.sleep(0.02)
+        else:
+            found.append((data[0], source[0], source[1]))
+    return found
+
+
+def first(bound: socket.socket) -> tuple[int, str, int]:
+    return wait_for("a message", lambda: messages(bound, 0.1), 10)[0]
+
+
+@pytest.mark.parametrize(("version", "anycast"), [(4, ANYCAST4), (6, ANYCAST6)])
+def test_an_initiation_leaves_from_the_anycast_address(
+    quiet_world: TakeoverWorld, version: int, anycast: object
+) -> None:
+    """By the mark's table: the route's own source would be the uplink's address."""
+    node = quiet_world.two
+    with stranger(quiet_world, version) as bound:
+        node.edge.set([Initiate(node.peer, STRANGER[version])])
+        assert first(bound) == (1, str(anycast), PORT)
+
+
+def test_without_the_marks_rule_it_would_leave_from_the_uplinks(
+    quiet_world: TakeoverWorld,
+) -> None:
+    node = quiet_world.two
+    node.space.batch("rule delete priority 510")
+    with stranger(quiet_world, 4) as bound:
+        node.edge.set([Initiate(node.peer, STRANGER[4])])
+        assert first(bound) == (1, "10.65.1.3", PORT)
+
+
+def test_the_keepalive_is_off_again_and_one_initiation_was_sent(
+    quiet_world: TakeoverWorld,
+) -> None:
+    node = quiet_world.one
+    with stranger(quiet_world, 4) as bound:
+        node.edge.set([Initiate(node.peer, STRANGER[4])])
+        assert [kind for kind, *_ in messages(bound, 2.0)] == [1]
+        assert node.keepalive() == "off"
+
+
+def test_a_second_one_within_5_s_is_sent_only_anew(quiet_world: TakeoverWorld) -> None:
+    node = quiet_world.one
+    with stranger(quiet_world, 4) as bound:
+        node.edge.set([Initiate(node.peer, STRANGER[4])])
+        first(bound)
+        node.edge.set([Initiate(node.peer, STRANGER[4])])
+        assert messages(bound, 1.0) == []
+        node.edge.set([Initiate(node.peer, STRANGER[4], anew=True)])
+        assert [kind for kind, *_ in messages(bound, 1.0)] == [1]
+        assert configuration(node) == {node.peer.public_key: node.peer}
+
+
+def test_nothing_is_repeated_after_a_reset(quiet_world: TakeoverWorld) -> None:
+    """Unanswered, WireGuard repeats after 5 s: a takeover that was given up does not."""
+    node = quiet_world.one
+    with stranger(quiet_world, 4) as bound:
+        node.edge.set([Initiate(node.peer, STRANGER[4])])
+        first(bound)
+        node.edge.reset_peer(node.peer)
+        node.edge.set([Quiet(node.peer.public_key)])
+        assert messages(bound, 8.0) == []
+
+
+def test_a_client_that_was_let_go_is_not_initiated_to_by_its_traffic(
+    quiet_world: TakeoverWorld,
+) -> None:
+    """Packets for it that still come to the old node must not steal the client back."""
+    node = quiet_world.one
+    quiet_world.connect()
+    endpoint = node.sample().endpoint
+    assert endpoint is not None
+    node.edge.reset_peer(node.peer)
+    sample = node.sample()
+    assert (sample.endpoint, sample.latest_handshake) == (None, 0.0)
+    before = quiet_world.received(node)
+    node.space.run("ping -q -c 3 -i 0.2 -W 1 10.200.0.16", check=False)
+    assert quiet_world.received(node) - before <= 2  # neighbour discovery, if anything
+
+
+def configuration(node: TakeoverNode) -> object:
+    state = node.edge.read()
+    assert state is not None
+    return state.peers
