@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from anycastle.cli import output
+from anycastle.cli import output, waiting
 from anycastle.cli.options import as_json, with_api
 from anycastle.model.api import NodeView, Status
 
@@ -51,7 +51,7 @@ def shape(found: Status) -> dict[str, object]:
     return {
         "deployment": found.deployment,
         "anycast": [str(address) for address in found.anycast],
-        "nodes": [output.pick(node, NODE_FIELDS) for node in found.nodes],
+        "nodes": [output.pick(node, (*NODE_FIELDS, "drain")) for node in found.nodes],
         "clients": output.pick(found.clients, CLIENT_FIELDS),
     }
 
@@ -74,7 +74,8 @@ def print_nodes(nodes: tuple[NodeView, ...]) -> None:
     headings = [field.upper() for field in NODE_FIELDS]
     output.print_table(headings, [_row(node) for node in nodes])
     for node in nodes:
-        for reason in filter(None, (node.reason, _split(node.takeover)[1])):
+        drain = waiting.drain_text(node, node.drain) if node.drain else ""
+        for reason in filter(None, (node.reason, drain, _split(node.takeover)[1])):
             click.echo(f"\n{output.safe(node.name)}: {output.safe(reason)}")
 
 

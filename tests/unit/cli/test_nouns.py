@@ -70,6 +70,7 @@ def test_status_json_shape(api: Any) -> None:
         "wireguard": "userspace",
         "takeover": "bpf",
         "version": "0.1.0",
+        "drain": None,
     }
 
 
