@@ -143,7 +143,9 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             found = functions.answer(request.tok, from_struct(request.args), self.region)
         except functions.NoAnswer as error:
             await context.abort(grpc.StatusCode.UNIMPLEMENTED, str(error))
-        return provider_pb2.InvokeResponse(**{"return": to_struct(found)})
+        response = provider_pb2.InvokeResponse()
+        getattr(response, "return").CopyFrom(to_struct(found))  # a word of Python
+        return response
 
     async def Cancel(self, request: Any, context: Any) -> Any:
         return empty_pb2.Empty()
