@@ -44,7 +44,7 @@ from anycastle.agent.routing.driver import Driver, driver_for
 from anycastle.agent.sessions import Sessions
 from anycastle.agent.settings import Settings
 from anycastle.agent.state import Edges, State
-from anycastle.agent.takeover.bpf.path import BpfPath
+from anycastle.agent.takeover.choose import candidates, choose
 from anycastle.agent.takeover.path import PacketPath
 from anycastle.agent.wireguard.choose import choose_edge
 from anycastle.model.deployment import Routing
@@ -64,8 +64,10 @@ def open_kernel(settings: Settings) -> KernelEdges:
 
 
 def open_path(settings: Settings) -> PacketPath:
-    """The packet path of a real node. Blocks; raises PathError."""
-    return BpfPath.for_node(settings.spec)
+    """The packet path of a real node, set up. Blocks; raises PathError."""
+    spec = settings.spec
+    uplinks = list(dict.fromkeys(edge.device for edge in spec.edges))
+    return choose(uplinks, spec.fabric.device, candidates(spec))
 
 
 @dataclass(frozen=True)

@@ -44,11 +44,11 @@ class TestNftRelayTableOnThisKernel(RelayTableContract):
 def test_bpf_is_what_a_node_chooses_here() -> None:
     with namespaces("choose") as (space,), space.entered():
         _make_devices(space)
-        choice = choose(["up0"], FABRIC.device, candidates(node_spec()))
+        path = choose(["up0"], FABRIC.device, candidates(node_spec()))
         try:
-            assert str(choice) == "bpf"
+            assert path.kind == "bpf"
         finally:
-            choice.path.remove()
+            path.remove()
 
 
 def _make_devices(space: Namespace) -> None:

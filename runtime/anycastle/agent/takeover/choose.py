@@ -6,7 +6,6 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Literal
 
@@ -16,20 +15,9 @@ from anycastle.agent.takeover.path import PacketEvent, PacketPath, PathCounters,
 from anycastle.model.addresses import Endpoint
 from anycastle.model.node import NodeSpec
 
-Candidates = Sequence[tuple[str, Callable[[], PacketPath]]]
-"""What to try in turn: a name for people, and what makes the path (no I/O, never fails)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """path: set up. refusals: why those that are preferred to it could not be used."""
-
-    path: PacketPath
-    refusals: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        """As reports and logs have it: `bpf`, `nftables (bpf: …)`, `none (bpf: …; nftables: …)`."""
-        return self.path.kind + (f" ({'; '.join(self.refusals)})" if self.refusals else "")
+Candidates = Sequence[tuple[str, Callable[[str], PacketPath]]]
+"""What to try in turn: a name for people, and what makes the path (no I/O, never fails) when
+told why those before it could not be used."""
 
 
 class NoPath:
@@ -77,8 +65,8 @@ class NoPath:
 def candidates(spec: NodeSpec) -> Candidates:
     """Those of a node, best first."""
     return [
-        ("bpf", lambda: BpfPath.for_node(spec)),
-        ("nftables", lambda: NftPath.for_node(spec)),
+        ("bpf", lambda _: BpfPath.for_node(spec)),
+        ("nftables", lambda reason: NftPath.for_node(spec, reason=reason)),
     ]
 
 
@@ -87,12 +75,13 @@ def choose(
     fabric: str,
     among: Candidates,
     exists: Callable[[str], bool] | None = None,
-) -> Choice:
+) -> PacketPath:
     """The first that can be set up on the devices; what the others left behind is removed.
 
-    To be called when the inter-node path has been made: a device that is not there says
-    nothing about what the kernel can do. Raises PathError while `fabric` is missing; missing
-    uplinks are left to the next `ensure`.
+    Its `reason`, if it has one, says why it is not a better one. To be called when the
+    inter-node path has been made: a device that is not there says nothing about what the
+    kernel can do. Raises PathError while `fabric` is missing; missing uplinks are left to
+    the next `ensure`.
     """
     exists = exists or _exists
     if not exists(fabric):
@@ -100,7 +89,7 @@ def choose(
     refusals: list[str] = []
     present = [uplink for uplink in uplinks if exists(uplink)]
     for name, make in among:
-        path = make()
+        path = make("; ".join(refusals))
         try:
             path.ensure(present, fabric)
         except PathError as error:
@@ -109,9 +98,9 @@ def choose(
         else:
             for other, make_other in among:
                 if other != name:
-                    _retire(make_other())
-            return Choice(path, tuple(refusals))
-    return Choice(NoPath("; ".join(refusals)), tuple(refusals))
+                    _retire(make_other(""))
+            return path
+    return NoPath("; ".join(refusals))
 
 
 def _retire(path: PacketPath) -> None:

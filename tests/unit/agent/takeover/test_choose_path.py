@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import select
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -15,9 +15,9 @@ from anycastle.agent.takeover.path import PacketPath, PathCounters, PathError
 class Path(FakePath):
     """Notes what is done with it."""
 
-    def __init__(self, name: str, journal: list[str], refusal: str = "") -> None:
+    def __init__(self, name: str, journal: list[str], refusal: str, reason: str) -> None:
         super().__init__()
-        self.name, self.journal, self.refusal = name, journal, refusal
+        self.name, self.journal, self.refusal, self.reason = name, journal, refusal, reason
 
     def ensure(self, uplinks: Sequence[str], fabric: str) -> bool:
         self.journal.append(f"{self.name} ensure {' '.join(uplinks)} {fabric}")
@@ -31,10 +31,10 @@ class Path(FakePath):
 
 
 def among(journal: list[str], **refusals: str) -> Candidates:
-    def make(name: str) -> Path:
-        return Path(name, journal, refusals[name])
+    def maker(name: str) -> Callable[[str], Path]:
+        return lambda reason: Path(name, journal, refusals[name], reason)
 
-    return [(name, lambda name=name: make(name)) for name in refusals]  # type: ignore[misc]
+    return [(name, maker(name)) for name in refusals]
 
 
 def everything(_: str) -> bool:
@@ -43,20 +43,19 @@ def everything(_: str) -> bool:
 
 def test_the_first_that_can_be_set_up() -> None:
     journal: list[str] = []
-    choice = choose(["up0", "up1"], "fabric0", among(journal, bpf="", nftables=""), everything)
-    assert isinstance(choice.path, Path)
-    assert choice.path.name == "bpf"
-    assert choice.refusals == ()
-    assert str(choice) == "bpf"
+    path = choose(["up0", "up1"], "fabric0", among(journal, bpf="", nftables=""), everything)
+    assert isinstance(path, Path)
+    assert path.name == "bpf"
+    assert path.reason == ""
     assert journal == ["bpf ensure up0 up1 fabric0", "nftables remove"]
 
 
 def test_the_next_one_with_the_reason() -> None:
     journal: list[str] = []
-    choice = choose(["up0"], "fabric0", among(journal, bpf="EPERM", nftables=""), everything)
-    assert isinstance(choice.path, Path)
-    assert choice.path.name == "nftables"
-    assert choice.refusals == ("bpf: EPERM",)
+    path = choose(["up0"], "fabric0", among(journal, bpf="EPERM", nftables=""), everything)
+    assert isinstance(path, Path)
+    assert path.name == "nftables"
+    assert path.reason == "bpf: EPERM"
     assert journal == [
         "bpf ensure up0 fabric0",
         "bpf remove",
@@ -67,15 +66,15 @@ def test_the_next_one_with_the_reason() -> None:
 
 def test_none_says_why() -> None:
     candidates = among([], bpf="EPERM", nftables="this host has no nft")
-    choice = choose(["up0"], "fabric0", candidates, everything)
-    assert isinstance(choice.path, NoPath)
-    assert str(choice) == "none (bpf: EPERM; nftables: this host has no nft)"
+    path = choose(["up0"], "fabric0", candidates, everything)
+    assert isinstance(path, NoPath)
+    assert path.reason == "bpf: EPERM; nftables: this host has no nft"
 
 
 def test_missing_uplinks_are_no_refusal() -> None:
     journal: list[str] = []
-    choice = choose(["up0", "up1"], "fabric0", among(journal, bpf=""), lambda name: name != "up0")
-    assert choice.path.kind == "bpf"
+    path = choose(["up0", "up1"], "fabric0", among(journal, bpf=""), lambda name: name != "up0")
+    assert path.kind == "bpf"
     assert journal == ["bpf ensure up1 fabric0"]
 
 

@@ -55,11 +55,15 @@ def ruleset_of(spec: NodeSpec, *, table: str = TABLE, clients: int = _CLIENTS) -
 
 
 class NftPath:
-    """A PacketPath in the network namespace of the thread that makes it, and calls it."""
+    """A PacketPath in the network namespace of the thread that calls it.
+
+    reason: why there is not a better one, for reports.
+    """
 
     kind: Literal["nftables"] = "nftables"
 
-    def __init__(self, rules: Ruleset) -> None:
+    def __init__(self, rules: Ruleset, reason: str = "") -> None:
+        self.reason = reason
         self._rules = rules
         self._table: NftTable | None = None
         self._reader: NflogReader | None = None
@@ -67,8 +71,8 @@ class NftPath:
         self._owners: set[IPv4Address] = set()
 
     @classmethod
-    def for_node(cls, spec: NodeSpec) -> NftPath:
-        return cls(ruleset_of(spec))
+    def for_node(cls, spec: NodeSpec, *, reason: str = "") -> NftPath:
+        return cls(ruleset_of(spec), reason)
 
     # set-up
 
