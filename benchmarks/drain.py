@@ -110,7 +110,7 @@ def rolls(lab: Lab, options: Options) -> list[Phase]:
 def drained(lab: Lab, probe: Probing, node: str, wait: float) -> Iterator[Phase]:
     """Drain and resume. wait: seconds at most for silent clients, beyond SETTLING."""
     probe.answering(lab.clients, 30)
-    time.sleep(1.5)  # what agents report is that old
+    time.sleep(sessions.REPORTED)
     try:
         for verb in ("drain", "resume"):
             count, began = len(sessions.served_by(lab, node)), time.time()

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 
 import msgspec
 
@@ -106,10 +105,11 @@ def prepare(lab: Lab, node: str, *, reconnect: bool) -> None:
 def one_kill(lab: Lab, probe: Probing, node: str) -> Kill:
     if silent := probe.answering(lab.clients, PATIENCE):
         raise NotInTime(f"before the kill: no echo for {', '.join(silent)}")
-    time.sleep(1.5)  # what agents report is that old
+    time.sleep(sessions.REPORTED)
     victims = sessions.served_by(lab, node)
-    with ExitStack() as stack:
-        stack.enter_context(sessions.revived(lab, node))
+    if not victims:
+        raise NotInTime(f"before the kill: {node} serves nobody any more")
+    with sessions.revived(lab, node):
         killed = sessions.kill(lab, node)
         probe.answering(victims, PATIENCE, killed)
         time.sleep(1)

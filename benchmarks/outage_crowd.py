@@ -108,7 +108,7 @@ def one_kill(lab: Lab, crowd: SimulatedCrowd, node: str, mode: str) -> CrowdKill
     sessions.bring_client(lab, node)
     with probing(sessions.streams(lab, rate=RATE)) as probe:
         probe.answering(lab.clients, PATIENCE)
-        time.sleep(1.5)
+        time.sleep(sessions.REPORTED)
         done = _measured(lab, crowd, probe, node)
     say(
         f"crowd, {mode}: {node} killed, simulated p50 {quantile(done.simulated, 0.5):.2f} s, "

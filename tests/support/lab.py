@@ -36,12 +36,10 @@ from components.lab.settings import LabSettings
 from tests.support import traffic
 from tests.support.crowd import Guest, reconnect, wg
 from tests.support.traffic import Ping
-from tests.support.waiting import NotInTime, wait_quiet
+from tests.support.waiting import wait_quiet
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 AGENT_PORT = 9178
-PATIENCE = 25.0
-"""Seconds in which a client that sends has noticed a lost session by itself."""
 RECONNECT = "umask 077; wg-quick strip wg0 >/run/wg0.plain && wg setconf wg0 /run/wg0.plain; rm /run/wg0.plain"
 
 
@@ -365,10 +363,7 @@ class Lab:
     def settle(self, timeout: float = 120.0) -> None:
         """Wait for that, and for every client to be served by its own datacentre, steadily.
 
-        A client that moved away keeps its session with a node that is alive and far for
-        up to two minutes after its home is back: that node goes on initiating, which keeps
-        the client's own timer from firing. To begin a test sooner such a client's session
-        is cut here.
+        A client's session follows its packets home, so each is made to send one.
         """
         self.serve(timeout)
 
@@ -378,11 +373,7 @@ class Lab:
                 self.nudge()
             return complaints
 
-        try:
-            wait_quiet("all clients at home", away, PATIENCE, every=0.5)
-        except NotInTime:
-            self.reconnect(c for c in self.clients if any(c in x.split() for x in away()))
-            wait_quiet("all clients at home", away, timeout, every=0.5)
+        wait_quiet("all clients at home", away, timeout, every=0.5)
         wait_quiet("all clients reach their services", self.losses, timeout)
 
     def reconnect(self, clients: Iterable[str]) -> None:

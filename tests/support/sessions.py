@@ -20,6 +20,9 @@ from tests.support.waiting import wait_for, wait_quiet
 from tools.measure import switch
 from tools.measure.probing import StreamSpec
 
+REPORTED = 1.5
+"""Seconds after which agents say what has happened to a session."""
+
 
 def owners(lab: Lab) -> dict[str, list[str]]:
     """Every node that says it serves a client: one each, when all is well."""
@@ -80,15 +83,16 @@ def bring_client(lab: Lab, node: str, timeout: float = 90.0) -> str:
     candidates = lab.clients_of(site_of(lab, node))
 
     def found() -> str | None:
+        # A silent client stays with whom it was; its next packet goes where routing says.
+        lab.nudge()
+        time.sleep(REPORTED)
         served = [name for name in served_by(lab, node) if name in candidates]
         if served:
             return served[0]
         lab.reconnect([secrets.choice(candidates)])
-        lab.nudge()
-        time.sleep(2)
         return None
 
-    name = wait_for(f"{node} serves a client", found, timeout, every=1)
+    name = wait_for(f"{node} serves a client", found, timeout, every=0)
     assert name is not None
     return name
 
