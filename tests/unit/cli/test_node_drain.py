@@ -108,7 +108,7 @@ def test_a_deadline_that_passes_is_a_code_of_its_own(api: Any, node: Any) -> Non
     api.answers[DRAIN] = node(None)
     api.answers[SHOW] = [node("moving"), node("overdue", 2)]
     done = api.run("node", "drain", "ams-1", "--wait")
-    assert done.exit_code == Exit.UNFINISHED == 7
+    assert done.exit_code == Exit.UNFINISHED.value
     assert (
         done.stdout.splitlines()[-1] == "ams-1: the deadline has passed, withdrawn, 2 sessions left"
     )
