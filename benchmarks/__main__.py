@@ -32,6 +32,7 @@ NAMES = (
     "client_add",
     "preview",
     "footprint",
+    "packet_cost",
     "drain",
     "outage",
     "outage_crowd",

@@ -6,6 +6,7 @@ import os
 import subprocess
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -113,7 +114,7 @@ def test_maps_of_another_shape_are_left_and_nothing_is_relayed_by_them(
 ) -> None:
     """A node made for more clients: own indices are lost, so each packet might be own."""
     one = sessions.one
-    old = one.path
+    old: Any = one.path
     one.path.close()
     with one.space.entered():
         directory = old._directory
@@ -205,7 +206,8 @@ def test_without_the_library_the_package_to_install_is_named(
 
 def test_nothing_is_left_after_remove_by_another_process() -> None:
     with bpf_paths() as make, path_world(make) as world:
-        directory = world.one.path._directory
+        old: Any = world.one.path
+        directory = old._directory
         world.one.path.close()
         world.restart(world.one)
         world.one.path.remove()

@@ -99,6 +99,7 @@ _NUMBERS: dict[str, tuple[Any, ...]] = {
     "bpf_map__max_entries": (c_void_p,),
     "bpf_map__map_flags": (c_void_p,),
     "bpf_program__pin": (c_void_p, c_char_p),
+    "bpf_program__fd": (c_void_p,),
     "bpf_obj_get": (c_char_p,),
     "bpf_obj_get_info_by_fd": (c_int, c_void_p, POINTER(c_uint32)),
     "bpf_map_lookup_elem": (c_int, c_void_p, c_void_p),
