@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from hypothesis import given
@@ -184,15 +185,27 @@ def test_odd_device_names() -> None:
     }
 
 
-def test_the_marker_names_rules_and_devices() -> None:
-    names = {
-        ruleset.digest_chain(script, devices)
-        for script in ("a", "b")
-        for devices in ([("up0", 1)], [("up0", 2)], [("up1", 1)])
-    }
-    assert len(names) == 6
-    script = ruleset.marker(RULES, "loaded-2", ["loaded-1", "in-up0", "loaded-2"])
-    assert script == "add chain netdev t loaded-2\ndelete chain netdev t loaded-1\n"
+def test_markers_tell_rules_and_devices_from_sets() -> None:
+    devices = [("fabric0", 1), ("up0", 2)]
+    wanted = ruleset.markers(RULES, ["up0"], devices)
+    assert ruleset.markers(RULES, ["up0"], reversed(devices)) == wanted
+    others = [
+        ruleset.markers(RULES, ["up0"], [("fabric0", 1), ("up0", 3)]),
+        ruleset.markers(RULES, ["up1"], devices),
+        ruleset.markers(dataclasses.replace(RULES, port=4500), ["up0"], devices),
+    ]
+    assert {other.sets for other in others} == {wanted.sets}
+    assert len({wanted.rules, *(other.rules for other in others)}) == 4
+    assert ruleset.markers(dataclasses.replace(RULES, clients=9), ["up0"], devices) != wanted
+
+
+def test_markers_replace_those_of_before() -> None:
+    wanted = ruleset.Markers("sets-1", "rules-2")
+    assert ruleset.mark(RULES, wanted, ["rules-1", "in-up0", "sets-1"]).splitlines() == [
+        "add chain netdev t sets-1",
+        "add chain netdev t rules-2",
+        "delete chain netdev t rules-1",
+    ]
 
 
 @given(st.sets(st.ip_addresses(v=4), max_size=5))

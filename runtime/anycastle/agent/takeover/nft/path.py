@@ -175,37 +175,26 @@ class NftPath:
         return self._reader
 
     def _load(self, uplinks: Mapping[str, int], fabric: int) -> bool:
-        present = self._nft.chains()
+        rules, names, present = self._rules, list(uplinks), self._nft.chains()
+        devices = {**uplinks, rules.fabric: fabric}
+        markers = ruleset.markers(rules, names, devices.items())
+        hooks = ruleset.hook_chains(names)
         self._owners = ruleset.owners_of(present)
-        marker = self._marker(uplinks, fabric)
-        hooks = ruleset.hook_chains(uplinks)
-        if marker in present and hooks <= present:
-            return False
-        # An uplink without rules: indices may have been handed out that are not known.
-        distrust = not hooks <= present
-        script = ruleset.load(self._rules, list(uplinks), self._owners, trusted=not distrust)
-        script += ruleset.marker(self._rules, marker, present)
         old = {name for name in present if ruleset.is_hook_chain(name)} - hooks
-        script += ruleset.remove_chains(self._rules, sorted(old))
-        try:
-            self._nft.run(script)
-        except PathError:
-            if not present:
-                raise
-            self._load_anew(list(uplinks), marker)
+        if not old and present >= {*markers, *hooks}:
+            return False
+        script = ""
+        if markers.sets not in present:
+            # Sets can't be changed: those of another shape go, with all they hold.
+            script = ruleset.delete(rules) if present else ""
+            present, old = set(), set()
+            self._known, self._owners = None, set()
+        # An uplink without rules: indices may have been handed out that are not known.
+        trusted = hooks <= present
+        script += ruleset.load(rules, names, self._owners, trusted=trusted)
+        script += ruleset.mark(rules, markers, present)
+        self._nft.run(script + ruleset.remove_chains(rules, sorted(old)))
         return True
-
-    def _marker(self, uplinks: Mapping[str, int], fabric: int) -> str:
-        """Neither the owners nor what is trusted make another ruleset of it."""
-        script = ruleset.load(self._rules, list(uplinks), (), trusted=True)
-        return ruleset.digest_chain(script, {**uplinks, self._rules.fabric: fabric}.items())
-
-    def _load_anew(self, uplinks: Sequence[str], marker: str) -> None:
-        """A set of another version's ruleset has another shape: begin with empty ones."""
-        self._known, self._owners = None, set()
-        script = ruleset.load(self._rules, uplinks, (), trusted=False)
-        script += ruleset.marker(self._rules, marker, ())
-        self._nft.run(ruleset.delete(self._rules) + script)
 
     def _hand_over(self, uplinks: Sequence[str]) -> bool:
         uplink = handover.target([(name, links.flags(name)) for name in uplinks])

@@ -31,7 +31,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from anycastle.model.addresses import Address, Dual, fabric_interface, fabric_mac
 
@@ -78,6 +78,13 @@ class Ruleset:
     networks: Dual
     clients: int
     fabric: str
+
+
+class Markers(NamedTuple):
+    """sets: with the same, what was learnt can be kept. rules: with the same, all is done."""
+
+    sets: str
+    rules: str
 
 
 def load(
@@ -136,19 +143,20 @@ def delete(rules: Ruleset) -> str:
     return f"delete table netdev {rules.table}\n"
 
 
-def digest_chain(script: str, devices: Iterable[tuple[str, int]]) -> str:
-    """Name of the empty chain that says which ruleset is loaded.
+def markers(rules: Ruleset, uplinks: Sequence[str], devices: Iterable[tuple[str, int]]) -> Markers:
+    """Names of the empty chains that say what is loaded.
 
-    devices: names and numbers, because rules hold the numbers of the devices.
+    devices: names and numbers, because rules hold the numbers of the devices. Neither the
+    owners nor what is trusted make another ruleset of it.
     """
-    text = script + repr(sorted(devices))
-    return f"loaded-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    text = load(rules, uplinks, (), trusted=True) + repr(sorted(devices))
+    return Markers(f"sets-{_digest(repr(list(_sets(rules))))}", f"rules-{_digest(text)}")
 
 
-def marker(rules: Ruleset, wanted: str, present: Iterable[str]) -> str:
-    """The script that replaces the chain which says what is loaded."""
-    old = [name for name in present if name.startswith("loaded-") and name != wanted]
-    return _script([_add_chain(rules, wanted)]) + remove_chains(rules, sorted(old))
+def mark(rules: Ruleset, wanted: Markers, present: Iterable[str]) -> str:
+    """The script that makes the empty chains, in place of those that are there."""
+    stale = [one for one in present if one.startswith(("sets-", "rules-")) and one not in wanted]
+    return _script(_add_chain(rules, one) for one in wanted) + remove_chains(rules, sorted(stale))
 
 
 def hook_chains(uplinks: Iterable[str]) -> set[str]:
@@ -348,6 +356,10 @@ def _add_chain(rules: Ruleset, name: str, hook: str = "") -> str:
 def _word(device: str) -> str:
     """A device's name in a chain's, which has fewer characters to choose from."""
     return re.sub(r"[^A-Za-z0-9_.-]", lambda found: f"_{ord(found[0]):02x}", device)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _script(lines: Iterable[str]) -> str:
