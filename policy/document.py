@@ -42,8 +42,8 @@ FOOT = """
 
 Rules on resources see the inputs that the program gives. Rules on a stack see outputs of the whole
 stack: the deployment's document (output `settings`), the hosts (`hosts`), and what providers compute,
-such as default tags. What stood before is read from the stack's own outputs of the last update, since
-a pack is not told what an update deletes.
+such as default tags. What stood before is handed over by the program, out of its stack's own outputs of
+the last update (`components/previous.py`), since a pack is not told what an update deletes.
 
 A rule that looks for secrets knows which values the program marked as such, and besides looks for
 the shapes of keys and passwords in what is not marked.

@@ -1,40 +1,40 @@
 """How much of a datacentre one update takes away.
 
-A pack is told what a stack will be, not what goes. So the program reads its own stack's outputs of
-the last update (a StackReference to itself), and this rule compares: a node that was there and is
-not, is deleted; one whose machine has no ARN yet is made anew.
+A pack is told what a stack will be, not what goes. So the program hands over what its stack was at
+the end of the last update (`components.previous`), and this rule compares: a node that was there and
+is not, is deleted; one whose machine has no ARN yet is made anew.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from policy.checks.instances import INSTANCE
 from policy.rule import Finding, Severity, Stack, StackRule
 from policy.settings import Settings
-from policy.values import Unknown, look
+from policy.values import Unknown, each, look
 
-REFERENCE = "pulumi:pulumi:StackReference"
+PREVIOUS = "anycastle:index:Previous"
 
 
-def nodes(hosts: Any) -> dict[str, str]:
-    """Node -> its datacentre, of an output `hosts`."""
-    return {
-        look(host, "name"): look(host, "place")
-        for host in look({"hosts": hosts}, "hosts", [])
-        if isinstance(host, Mapping) and look(host, "kind") == "node"
-    }
+def places(nodes: Any) -> dict[str, str]:
+    """Node -> its datacentre."""
+    return {look(node, "name"): look(node, "place") for node in nodes}
 
 
 def before(stack: Stack) -> dict[str, str]:
-    """Nodes of the last update."""
-    for reference in stack.of_type(REFERENCE):
-        if str(look(reference.props, "name", "")).rsplit("/", 1)[-1] == stack.name:
-            return nodes(look(reference.props, "outputs.hosts"))
-    return {}
+    """Nodes of the last update. Raises NotKnown."""
+    found = next(stack.of_type(PREVIOUS), None)
+    return places(each(found.props, "nodes")) if found else {}
+
+
+def after(stack: Stack) -> dict[str, str]:
+    """Nodes that the stack will have. Raises NotKnown."""
+    hosts = each(stack.outputs, "hosts")
+    return places(host for host in hosts if look(host, "kind") == "node")
 
 
 def anew(stack: Stack) -> set[str]:
@@ -45,7 +45,7 @@ def anew(stack: Stack) -> set[str]:
 
 
 def bounded(stack: Stack, settings: Settings) -> Iterator[Finding]:
-    old, new, fresh = before(stack), nodes(stack.outputs.get("hosts")), anew(stack)
+    old, new, fresh = before(stack), after(stack), anew(stack)
     lost: dict[str, list[str]] = defaultdict(list)
     for name, place in old.items():
         if name not in new or name in fresh:

@@ -6,7 +6,6 @@ from policy.checks import (
     deployment,
     turnover,
 )
-from policy.rule import Resource
 from policy.values import UNKNOWN
 from tests.unit.policy.subjects import (
     NOT_YET,
@@ -96,6 +95,6 @@ CASES: dict[str, Cases] = {
             ),
             (moved(["a", "b"], ["a", "b"], ["a", "b"]), "at most 1"),
         ],
-        [stack(Resource(turnover.REFERENCE, "x", {"name": UNKNOWN}))],
+        [stack(a(turnover.PREVIOUS, nodes=UNKNOWN)), stack(hosts=UNKNOWN)],
     ),
 }

@@ -103,18 +103,11 @@ def hosts(*names: str) -> list[dict[str, Any]]:
 
 def moved(old: list[str], new: list[str], fresh: list[str]) -> Stack:
     """A change of nodes; machines of `fresh` have no ARN yet."""
-    reference = a(
-        turnover.REFERENCE,
-        name="organization/anycastle/prod",
-        outputs={"hosts": hosts(*old)},
-    )
-    reference = Resource(
-        reference.type, reference.name, {**reference.props, "name": reference.name}
-    )
+    previous = a(turnover.PREVIOUS, nodes=hosts(*old))
     machines = [
         a(instances.INSTANCE, name=name, arn=UNKNOWN if name in fresh else "arn:…") for name in new
     ]
-    return stack(reference, *machines, hosts=hosts(*new))
+    return stack(previous, *machines, hosts=hosts(*new))
 
 
 def rule(**props: Any) -> Resource:
