@@ -119,6 +119,4 @@ class Draining:
         seconds = now - self._ordered.begun
         if phase is DrainPhase.DRAINED:
             return f"drained: no session is left after {seconds:.1f} s"
-        return (
-            f"not drained: the deadline passed after {seconds:.1f} s, {sessions} sessions are left"
-        )
+        return f"not drained: the deadline passed after {seconds:.1f} s, sessions left: {sessions}"

@@ -112,7 +112,7 @@ def test_the_end_is_told_once() -> None:
 
 def test_an_overdue_drain_is_told_and_its_late_success_too() -> None:
     made = draining()
-    assert "the deadline passed after 599.0 s, 3 sessions are left" in made.news(
+    assert "the deadline passed after 599.0 s, sessions left: 3" in made.news(
         DrainPhase.OVERDUE, 3, NOW + 599
     )
     assert made.news(DrainPhase.OVERDUE, 2, NOW + 650) == ""
