@@ -77,21 +77,30 @@ def unique_numbers(stack: Stack, _: Settings) -> Iterator[Finding]:
     )
     for number, count in ids.items():
         if count > 1:
-            yield Finding(f"{count} nodes have the id {number:g}, which makes their router id")
-    asns = Counter(name_of_asn for name_of_asn in edge_asns(stack))
-    own = look(stack.outputs, "settings.asn")
-    if own is not None and own in asns:
-        yield Finding(f"AS {own:g} is the nodes' own, and a neighbour's as well")
+            yield Finding(f"{count} nodes have the id {number:.0f}, which makes their router id")
+    own = number_at(stack.outputs, "settings.asn")
+    if own is None:
+        return
+    if own in edge_asns(stack):
+        yield Finding(f"AS {own} is the nodes' own, and a neighbour's as well")
     for server in stack.of_type(ROUTE_SERVER):
-        if own is not None and str(look(server.props, "amazonSideAsn")) == f"{own:g}":
-            yield Finding(f"AS {own:g} is the nodes' own, and the Route Server's", server)
+        if own == number_at(server.props, "amazonSideAsn"):
+            yield Finding(f"AS {own} is the nodes' own, and the Route Server's", server)
 
 
-def edge_asns(stack: Stack) -> Iterator[Any]:
+def edge_asns(stack: Stack) -> set[int | None]:
+    """Of every neighbour outside of the nodes' AS."""
+    found: set[int | None] = set()
     for datacentre in datacentres(stack):
-        yield from {look(edge, "asn") for edge in each(datacentre, "edges")}
-        if (asn := look(datacentre, "aws.route_server.asn")) is not None:
-            yield asn
+        found |= {number_at(edge, "asn") for edge in each(datacentre, "edges")}
+        found.add(number_at(datacentre, "aws.route_server.asn"))
+    return found - {None}
+
+
+def number_at(props: Any, path: str) -> int | None:
+    """Numbers arrive as floats, and some properties are texts."""
+    found = look(props, path)
+    return None if found is None else int(float(found))
 
 
 def mtu_fits(stack: Stack, settings: Settings) -> Iterator[Finding]:

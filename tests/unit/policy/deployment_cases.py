@@ -62,7 +62,11 @@ CASES: dict[str, Cases] = {
             (deployed(datacentres__1__nodes__0__id=1), "2 nodes have the id 1"),
             (deployed(datacentres__0__edges__0__asn=64512), "AS 64512 is the nodes' own"),
             (
-                deployed(a(deployment.ROUTE_SERVER, amazonSideAsn="64512")),
+                deployed(asn=4200000000, datacentres__0__edges__0__asn=4200000000.0),
+                "AS 4200000000 is",
+            ),
+            (
+                deployed(a(deployment.ROUTE_SERVER, amazonSideAsn=64512.0)),
                 "AS 64512 is the nodes' own, and the Route Server's",
             ),
         ],

@@ -92,7 +92,7 @@ targets = aws.lb.TargetGroup(
     },
     opts=here,
 )
-server = aws.vpc.RouteServer("routes", amazon_side_asn="64700", opts=here)
+server = aws.vpc.RouteServer("routes", amazon_side_asn=64700, opts=here)
 endpoint = aws.vpc.RouteServerEndpoint(
     "routes", route_server_id=server.route_server_id, subnet_id=subnet.id, opts=here
 )
