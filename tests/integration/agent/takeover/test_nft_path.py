@@ -132,6 +132,13 @@ class TestNftPackets(PacketPathContract):
         world.send(data(7), client(1))
         one.events()
 
+    def test_an_uplink_without_ethernet_headers_is_refused(self, world: PathWorld) -> None:
+        """What came relayed is known by its hardware address."""
+        space = world.one.space
+        space.batch("link delete up0", "tuntap add up0 mode tun", "link set up0 up")
+        with pytest.raises(PathError, match="up0 is no Ethernet device"):
+            world.one.ensure()
+
     def test_the_log_group_has_one_reader(self, world: PathWorld) -> None:
         with (
             world.one.space.entered(),

@@ -41,8 +41,8 @@ def find(name: str) -> Device | None:
             raise PathError(f"device {name} can't be looked at: {error.strerror}") from error
     if kind != _ARPHRD_ETHER:
         raise PathError(
-            f"device {name} is no Ethernet device (ARPHRD {kind}); the BPF packet path reads and "
-            "rewrites Ethernet headers"
+            f"device {name} is no Ethernet device (ARPHRD {kind}); the packet path reads and "
+            "writes Ethernet headers"
         )
     return Device(name, Port(index, mac), bool(flags & _IFF_RUNNING))
 

@@ -14,24 +14,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from anycastle.agent.links import LinkFlag
 from anycastle.model.addresses import Address
 
 PREFERENCES = {4: 5182, 6: 5183}
 """tc's `pref`: place and name of the filters of each family; nobody else's are touched."""
 
 _UDP = "17 0xff"
-_WORKS = LinkFlag.UP | LinkFlag.RUNNING
 
 
-def target(uplinks: Sequence[tuple[str, LinkFlag | None]]) -> str | None:
+def target(uplinks: Sequence[tuple[str, bool]]) -> str | None:
     """The uplink that relayed packets are handed to: the first one that works.
 
-    The first that exists where none works; None where none exists.
+    uplinks: (name, has it a carrier?) of those that exist. The first where none works; None
+    where there is none.
     """
-    present = [(name, flags) for name, flags in uplinks if flags is not None]
-    working = [name for name, flags in present if flags & _WORKS == _WORKS]
-    return next(iter(working or [name for name, _ in present]), None)
+    working = [name for name, works in uplinks if works]
+    return next(iter(working or [name for name, _ in uplinks]), None)
 
 
 def filters(fabric: str, uplink: str, addresses: Iterable[Address], port: int) -> str:

@@ -17,14 +17,14 @@ and relayed. Where it is less than the BPF one:
 from __future__ import annotations
 
 import contextlib
-import socket
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from ipaddress import IPv4Address
 from typing import Literal
 
-from anycastle.agent import links
+from anycastle.agent.takeover.bpf import devices
+from anycastle.agent.takeover.bpf.devices import Device
 from anycastle.agent.takeover.nft import handover, ruleset
 from anycastle.agent.takeover.nft.reader import NflogReader
 from anycastle.agent.takeover.nft.ruleset import VERSIONS, Ruleset
@@ -85,15 +85,15 @@ class NftPath:
         """
         if fabric != self._rules.fabric:
             raise PathError(f"the ruleset is for {self._rules.fabric}, not for {fabric}")
-        number = _number(fabric)
-        if number is None:
+        inner = devices.find(fabric)
+        if inner is None:
             raise PathError(f"no such network device: {fabric}")
         if self._reader is None:
             self._reader = NflogReader(self._rules.group)
-        present = {name: found for name in uplinks if (found := _number(name))}
-        loaded = self._load(present, number)
-        changed = self._hand_over(list(present)) or loaded
-        if missing := sorted(set(uplinks) - present.keys()):
+        present = [device for name in uplinks if (device := devices.find(name))]
+        loaded = self._load(present, inner)
+        changed = self._hand_over(present) or loaded
+        if missing := sorted(set(uplinks) - {device.name for device in present}):
             raise PathError(f"no such network device: {', '.join(missing)}")
         return changed
 
@@ -158,7 +158,7 @@ class NftPath:
         self._known, self._owners = None, set()
         if self._nft.chains():
             self._nft.run(ruleset.delete(self._rules))
-        if _number(self._rules.fabric):
+        if devices.find(self._rules.fabric):
             self._remove_filters()
 
     # loading
@@ -174,10 +174,11 @@ class NftPath:
             raise PathError("the packet path is not set up yet")
         return self._reader
 
-    def _load(self, uplinks: Mapping[str, int], fabric: int) -> bool:
-        rules, names, present = self._rules, list(uplinks), self._nft.chains()
-        devices = {**uplinks, rules.fabric: fabric}
-        markers = ruleset.markers(rules, names, devices.items())
+    def _load(self, uplinks: Sequence[Device], fabric: Device) -> bool:
+        rules, present = self._rules, self._nft.chains()
+        names = [device.name for device in uplinks]
+        numbers = [(device.name, device.port.index) for device in (*uplinks, fabric)]
+        markers = ruleset.markers(rules, names, numbers)
         hooks = ruleset.hook_chains(names)
         self._owners = ruleset.owners_of(present)
         old = {name for name in present if ruleset.is_hook_chain(name)} - hooks
@@ -196,8 +197,8 @@ class NftPath:
         self._nft.run(script + ruleset.remove_chains(rules, sorted(old)))
         return True
 
-    def _hand_over(self, uplinks: Sequence[str]) -> bool:
-        uplink = handover.target([(name, links.flags(name)) for name in uplinks])
+    def _hand_over(self, uplinks: Sequence[Device]) -> bool:
+        uplink = handover.target([(device.name, device.running) for device in uplinks])
         fabric, addresses = self._rules.fabric, self._rules.addresses
         if uplink is None:
             return False
@@ -241,13 +242,6 @@ class NftPath:
         except PathError:
             self._known = None
             raise
-
-
-def _number(device: str) -> int | None:
-    try:
-        return socket.if_nametoindex(device)
-    except OSError:
-        return None
 
 
 def _by_version(endpoints: Iterable[Endpoint]) -> dict[int, list[Endpoint]]:
