@@ -4,7 +4,8 @@ A node that initiates but does not get the client's packets delays the client's 
 recovery, so a takeover waits for a packet. A client that is silent and only listens
 would never send one. Where it is *known* to which node its packets go, nothing has to be
 waited for: when a node stops announcing, and exactly one node is left in its datacentre
-that announces and is not demoted, then that node is the successor of all its clients.
+that announces and is not demoted, then that node is the successor of all its clients. It
+acts a second later, when the edge routers have followed (`takeover.ADOPT_AFTER`).
 
 With two or more left the edge routers spread the clients over them, and who gets which
 is their business; with none left another datacentre gets them, and with a partition

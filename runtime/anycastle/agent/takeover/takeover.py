@@ -47,6 +47,11 @@ ORPHANED = 30.0
 """Seconds in which BGP must confirm what an earlier agent left in the packet path."""
 CATCH_UP = 1.0
 """Seconds for which a client waits until this node's clock has passed its owner's."""
+ADOPT_AFTER = 1.0
+"""Seconds from a node's leaving until its silent clients are initiated to. This node hears
+of it as soon as the edge routers do. Before they send those clients' packets here, answers
+to an initiation go to the node that left, and the next one may follow INTERVAL later only:
+a client that talks would pay 5 s for it. It talks, so it needs no adoption."""
 NOT_LOOKED_AT = "the clock has not been looked at yet"
 
 Wake = Callable[[float, float, Plan], None]
@@ -67,6 +72,7 @@ class Takeover:
         self._timers: Timers[Wake] = Timers()
         self._clock = NOT_LOOKED_AT
         self._announcers: frozenset[IPv4Address] = frozenset()
+        self._heir_of: frozenset[IPv4Address] = frozenset()
         self._orphans: set[Endpoint] = set()
         self._ignored = {"stray": 0, "owned": 0, "clock": 0}
 
@@ -126,11 +132,10 @@ class Takeover:
         # Only when somebody has just left, then for all of them: while another one was
         # here, nobody was the known successor of those who left before.
         just_left = not heir_of.isdisjoint(self._announcers)
-        self._announcers = frozenset(announcers)
+        self._announcers, self._heir_of = frozenset(announcers), heir_of
         self._cases.keep_adopted(heir_of, now, wall, plan)
-        for row in self.table if just_left and not self._clock else ():
-            if row.own is None and row.claim is not None and row.claim.owner in heir_of:
-                self._cases.tell(row, What.ADOPT, now, wall, plan)
+        if just_left:
+            self._timers.push(now + ADOPT_AFTER, self._adopt)
         return self._end(plan, now, wall)
 
     # what happens here ---------------------------------------------------------
@@ -246,6 +251,12 @@ class Takeover:
         else:
             self._cases.tell(row, What.PACKET, min(event.at, now), wall, plan)
 
+    def _adopt(self, now: float, wall: float, plan: Plan) -> None:
+        """The clients of nodes that left and whose one known successor this node still is."""
+        for row in self.table if self._heir_of and not self._clock else ():
+            if row.own is None and row.claim is not None and row.claim.owner in self._heir_of:
+                self._cases.tell(row, What.ADOPT, now, wall, plan)
+
     def _changed(self, row: Row, before: Before, now: float, wall: float, plan: Plan) -> None:
         """The row may not be what it was."""
         claim, vanished_at = before
@@ -271,13 +282,14 @@ class Takeover:
             plan.forget |= {at for at, other in owners if other is None or other.own is None}
 
     def _bury(self, _now: float, _wall: float, plan: Plan) -> None:
-        plan.remove_relays |= self._orphans - self.table.relays.keys()
+        plan.remove_relays |= self._orphans
         self._orphans.clear()
 
     def _end(self, plan: Plan, now: float, wall: float) -> Plan:
         """Whose turn has come is initiated to; what changed in the table goes along."""
         self._cases.release(now, wall, plan)
         put, remove = self.table.changes()
+        self._orphans.difference_update(put)
         plan.put_relays |= put
         plan.remove_relays |= remove
         return plan
