@@ -30,7 +30,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 GUEST_TESTS = Path(__file__).parent / "guest"
 INSIDE = "ANYCASTLE_KERNEL_GUEST"
-GUEST_TIMEOUT = 600.0
+GUEST_TIMEOUT = 1500.0
 """Seconds for all of the guest: without KVM it is some ten times slower than the host."""
 
 TOOLS = ("ip", "wg", "ping", "nft", "tc", "bridge")

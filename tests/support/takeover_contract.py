@@ -54,7 +54,7 @@ class TakeoverContract:
         assert two.sample().received == 0
 
     def test_a_drain_and_back_loses_nothing(self, takeover: TakeoverWorld) -> None:
-        with running([self._stream(takeover)]) as (ping,):
+        with running([stream(takeover)]) as (ping,):
             time.sleep(1)
             for old, new in [(takeover.one, takeover.two), (takeover.two, takeover.one)] * 2:
                 drain(takeover, old, new)
@@ -72,7 +72,7 @@ class TakeoverContract:
         endpoint = one.sample().endpoint
         assert endpoint is not None
         two.path.put_relays({endpoint: None})
-        with running([self._stream(takeover)]) as (ping,):
+        with running([stream(takeover)]) as (ping,):
             time.sleep(1)
             one.space.batch("link set up0 down", "link set l0 down")
             takeover.route_to(two)
@@ -88,7 +88,7 @@ class TakeoverContract:
         self, takeover: TakeoverWorld
     ) -> None:
         """What the other tests would look like if they tested nothing."""
-        with running([self._stream(takeover)]) as (ping,):
+        with running([stream(takeover)]) as (ping,):
             time.sleep(1)
             takeover.one.space.batch("link set up0 down")
             takeover.route_to(takeover.two)
@@ -96,6 +96,6 @@ class TakeoverContract:
             silent = time.time() - ping.stop().last_answer
         assert silent > 5
 
-    @staticmethod
-    def _stream(world: TakeoverWorld) -> Ping:
-        return Ping(world.client.name, GATEWAY, interval=INTERVAL)
+
+def stream(world: TakeoverWorld) -> Ping:
+    return Ping(world.client.name, GATEWAY, interval=INTERVAL)
