@@ -94,6 +94,19 @@ def test_it_installs_offline_and_its_command_runs(root: Path, role: Role) -> Non
 
 
 @needs_root
+def test_an_installed_agent_has_the_packet_program_and_its_loader(root: Path) -> None:
+    assert install(root, build("agent")).returncode == 0
+    code = (
+        "from anycastle.agent.takeover.bpf import libbpf, program\n"
+        "libbpf._library(); assert program.read_object().startswith(b'\\x7fELF')"
+    )
+    versions = root / "opt" / "anycastle" / "versions"
+    python = next(versions.glob("*/**/bin/python"))
+    inside = f"/{python.relative_to(root)}"
+    subprocess.run(["chroot", str(root), inside, "-c", code], check=True)
+
+
+@needs_root
 def test_the_version_before_is_kept_and_older_ones_go(root: Path, tmp_path: Path) -> None:
     bundles = [
         build("agent", checkout=changed_checkout(tmp_path / note, note)) for note in ("a", "b", "c")
