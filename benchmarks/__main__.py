@@ -33,6 +33,7 @@ NAMES = (
     "preview",
     "footprint",
     "packet_cost",
+    "path_cost",
     "drain",
     "outage",
     "outage_crowd",

@@ -151,6 +151,12 @@ class PathWorld:
             payload, (str(to or (ANYCAST4 if version == 4 else ANYCAST6)), PORT)
         )
 
+    def sender(self, source: Endpoint) -> Callable[[bytes], int]:
+        """Sends from the client's endpoint to the service as fast as can be."""
+        bound = self._socket(source)
+        bound.connect((str(ANYCAST4 if source.address.version == 4 else ANYCAST6), PORT))
+        return bound.send
+
     def answers(self, source: Endpoint) -> list[bytes]:
         """What came back to the client's endpoint by now."""
         return _read_all(self._socket(source))
