@@ -3,6 +3,7 @@
 from components.client import Client, ClientArgs
 from components.control_plane import ControlPlane, ControlPlaneArgs
 from components.datacentre import Datacentre, DatacentreArgs
+from components.node import Node
 from components.outputs import export
 from components.secrets import DeploymentSecrets, DeploymentSecretsArgs
 from components.settings import load
@@ -26,22 +27,21 @@ control_plane = ControlPlane(
 )
 
 agent_bundle = bundle.build("agent")
-datacentres = [
-    Datacentre(
-        datacentre.name,
-        DatacentreArgs(
-            deployment=deployment,
-            datacentre=datacentre,
-            world=worlds.of(datacentre),
-            bundle=agent_bundle,
-            secrets=secrets,
-            control_plane=control_plane,
-        ),
+datacentres: list[Datacentre] = []
+nodes: list[Node] = []
+for datacentre in deployment.datacentres:
+    args = DatacentreArgs(
+        deployment=deployment,
+        datacentre=datacentre,
+        world=worlds.of(datacentre),
+        bundle=agent_bundle,
+        secrets=secrets,
+        control_plane=control_plane,
+        after=nodes[-1] if nodes else None,
     )
-    for datacentre in deployment.datacentres
-]
+    datacentres.append(Datacentre(datacentre.name, args))
+    nodes += datacentres[-1].nodes
 
-nodes = [node for datacentre in datacentres for node in datacentre.nodes]
 clients = [
     Client(
         host.name,

@@ -18,7 +18,8 @@ from tools.bundle import Bundle
 
 @dataclass(frozen=True, kw_only=True)
 class DatacentreArgs:
-    """bundle: the software of the nodes."""
+    """bundle: the software of the nodes. after: the node before the first of these, for what
+    is done to one node at a time."""
 
     deployment: Deployment
     datacentre: DatacentreSettings
@@ -26,6 +27,7 @@ class DatacentreArgs:
     bundle: Bundle
     secrets: DeploymentSecrets
     control_plane: ControlPlane
+    after: Node | None = None
 
 
 class Datacentre(pulumi.ComponentResource):
@@ -39,21 +41,19 @@ class Datacentre(pulumi.ComponentResource):
     ) -> None:
         super().__init__("anycastle:index:Datacentre", name, None, opts)
         place = args.world.datacentre(args.datacentre, self)
-        self.nodes = [
-            Node(
-                node.name,
-                NodeArgs(
-                    deployment=args.deployment,
-                    datacentre=args.datacentre,
-                    node=node,
-                    make_host=place.node,
-                    bundle=args.bundle,
-                    secrets=args.secrets,
-                    control_plane=args.control_plane,
-                ),
-                pulumi.ResourceOptions(parent=self),
+        self.nodes = []
+        for node in args.datacentre.nodes:
+            node_args = NodeArgs(
+                deployment=args.deployment,
+                datacentre=args.datacentre,
+                node=node,
+                make_host=place.node,
+                bundle=args.bundle,
+                secrets=args.secrets,
+                control_plane=args.control_plane,
+                after=self.nodes[-1] if self.nodes else args.after,
             )
-            for node in args.datacentre.nodes
-        ]
+            made = Node(node.name, node_args, pulumi.ResourceOptions(parent=self))
+            self.nodes.append(made)
         self.hosts = [*place.hosts, *(node.host for node in self.nodes)]
         self.register_outputs({"nodes": [node.host.name for node in self.nodes]})

@@ -31,7 +31,10 @@ READY_TIMEOUT = 60
 
 @dataclass(frozen=True, kw_only=True)
 class NodeArgs:
-    """make_host: makes the node's host as a child of the given resource."""
+    """make_host: makes the node's host as a child of the given resource.
+
+    after: the node before this one, for what is done to one node at a time.
+    """
 
     deployment: Deployment
     datacentre: Datacentre
@@ -40,6 +43,7 @@ class NodeArgs:
     bundle: Bundle
     secrets: DeploymentSecrets
     control_plane: ControlPlane
+    after: Node | None = None
 
 
 class Node(pulumi.ComponentResource):
@@ -60,7 +64,8 @@ class Node(pulumi.ComponentResource):
         )
         peers = peerings(self.host, peers_of(args.deployment, name), self)
         secrets = self._secrets(args)
-        self.ready = self._agent(args, runtime, [runtime.installed, secrets, *peers])
+        agent = self._agent(args, runtime, [runtime.installed, secrets, *peers])
+        self.ready = self._roll(args, runtime, agent)
         self.register_outputs({"address": self.host.address})
 
     def _secrets(self, args: NodeArgs) -> remote.Command:
@@ -101,20 +106,37 @@ class Node(pulumi.ComponentResource):
     def _agent(
         self, args: NodeArgs, runtime: Runtime, needs: list[pulumi.Resource]
     ) -> remote.Command:
-        spec = node_spec(args.deployment, args.datacentre, args.node)
+        """The spec, and the agent's first start: all nodes at once."""
         return commands.run(
             self.host,
             "agent",
             "agent",
-            {
-                "VERSION": runtime.version,
-                "TIMEOUT": str(READY_TIMEOUT),
-                "NODE_SPEC": document(spec),
-            },
+            self._wanted(args, runtime),
             parent=self,
             delete="systemctl disable -q --now anycastle-agent",
             depends_on=[*self.host.ready, *needs],
         )
+
+    def _roll(self, args: NodeArgs, runtime: Runtime, agent: remote.Command) -> remote.Command:
+        """Another version or spec for an agent that runs: one node after another, so that the
+        others serve meanwhile, and so that a bad one stops at the first."""
+        after = [] if args.after is None else [args.after.ready]
+        return commands.run(
+            self.host,
+            "roll",
+            "roll",
+            self._wanted(args, runtime),
+            parent=self,
+            depends_on=[agent, *after],
+        )
+
+    @staticmethod
+    def _wanted(args: NodeArgs, runtime: Runtime) -> dict[str, str]:
+        return {
+            "VERSION": runtime.version,
+            "TIMEOUT": str(READY_TIMEOUT),
+            "NODE_SPEC": document(node_spec(args.deployment, args.datacentre, args.node)),
+        }
 
 
 def _as_control(command: str) -> str:

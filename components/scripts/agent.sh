@@ -1,11 +1,12 @@
-# Puts the agent to work on its node spec, and waits until it says that it is ready.
+# Gives the agent its node spec, and starts it where it does not run.
 #
-# A spec that differs is a reload; another version, or an agent that does not run, is a
-# start. The stamp lies in /run, so a reboot forgets it along with the process.
+# An agent that runs stays as it is: what it works with changes in `roll`, one node after
+# another. The stamp says what that is; it lies in /run, so a reboot forgets it along with
+# the process.
 
 set -eu
 
-stamp=/run/anycastle-agent.version
+stamp=/run/anycastle-agent.applied
 
 explain() {
     echo "the agent of this node did not start; its last log lines:" >&2
@@ -13,14 +14,13 @@ explain() {
     exit 1
 }
 
-changed=no
-write /etc/anycastle/node.json 0644 "$NODE_SPEC" && changed=yes
+write /etc/anycastle/node.json 0644 "$NODE_SPEC" || :
 systemctl enable -q anycastle-agent
 
-if ! systemctl -q is-active anycastle-agent || [ "$(cat "$stamp" 2>/dev/null)" != "$VERSION" ]; then
-    systemctl restart anycastle-agent || explain
-    printf '%s\n' "$VERSION" >"$stamp"
-elif [ "$changed" = yes ]; then
-    systemctl reload anycastle-agent || explain
+if systemctl -q is-active anycastle-agent; then
+    exit 0
 fi
+systemctl restart anycastle-agent || explain
+digest=$(printf '%s' "$NODE_SPEC" | sha256sum)
+printf '%s\n' "$VERSION" "$digest" >"$stamp"
 exec anycastle-agent wait-ready --timeout "$TIMEOUT" </dev/null

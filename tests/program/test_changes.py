@@ -36,6 +36,7 @@ NEW_NODE = {
     "ams-3/join-token",
     "ams-3/secrets",
     "ams-3/agent",
+    "ams-3/roll",
     "ams-3/peers/ams-1",
     "ams-3/peers/ams-2",
     "ams-3/peers/fra-1",
@@ -70,12 +71,13 @@ def test_a_node_that_leaves_takes_its_peerings_along(run: Run, config: Config) -
 
 def test_another_daemon_is_one_command_of_that_node(run: Run, config: Config, lab: Graph) -> None:
     nodes(config, 0)[0]["routing"] = "frr"
-    assert difference(lab, run(config)) == (set(), set(), {"ams-1/agent"})
+    assert difference(lab, run(config)) == (set(), set(), {"ams-1/agent", "ams-1/roll"})
 
 
 def test_a_health_setting_reaches_the_agents_only(run: Run, config: Config, lab: Graph) -> None:
     config["anycastle:deployment"]["health"] = {"rise": 5}
-    changed = {f"{name}/agent" for name in ("ams-1", "ams-2", "fra-1", "fra-2")}
+    names = ("ams-1", "ams-2", "fra-1", "fra-2")
+    changed = {f"{name}/{part}" for name in names for part in ("agent", "roll")}
     assert difference(lab, run(config)) == (set(), set(), changed)
 
 

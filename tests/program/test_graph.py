@@ -46,6 +46,7 @@ def test_a_node_is_a_child_of_its_datacentre_and_parent_of_all_its_own(lab: Grap
         "ams-1/join-token",
         "ams-1/secrets",
         "ams-1/agent",
+        "ams-1/roll",
         "ams-1/peers/ams-2",
         "ams-1/peers/fra-1",
         "ams-1/peers/fra-2",
@@ -169,14 +170,28 @@ def test_no_node_waits_for_another(lab: Graph) -> None:
         assert not [n for n in upstream if any(n.startswith((o, f"{o}/")) for o in others)]
 
 
+def test_running_agents_change_one_after_another(lab: Graph) -> None:
+    for number, name in enumerate(NODES):
+        upstream = lab.upstream(lab.named(f"{name}/roll"))
+        assert f"{name}/agent" in upstream
+        before = {n for n in NODES if f"{n}/roll" in upstream and n != name}
+        assert before == set(NODES[:number])
+
+
+def test_a_removed_node_drains_before_it_loses_its_links(lab: Graph) -> None:
+    token = lab.named("fra-1/join-token")
+    assert token.inputs["delete"].endswith("anycastle-control forget-node fra-1 --drain 30")
+    assert {"fra-1", "fra-edge/peers/fra-1"} <= lab.upstream(token)
+
+
 def test_a_client_waits_for_the_operators_token(lab: Graph) -> None:
     assert "control/operator" in lab.upstream(lab.named("site2-c2/tunnel"))
 
 
 def test_a_client_connects_when_every_node_may_serve_it(lab: Graph) -> None:
     tunnel = lab.named("site1-c1/tunnel", COMMAND)
-    agents = {lab.named(f"{node}/agent", COMMAND).urn for node in NODES}
-    assert agents <= set(tunnel.dependencies)
+    rolled = {lab.named(f"{node}/roll", COMMAND).urn for node in NODES}
+    assert rolled <= set(tunnel.dependencies)
 
 
 def test_the_mesh_is_full(lab: Graph) -> None:
