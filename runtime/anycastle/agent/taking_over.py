@@ -256,7 +256,8 @@ class TakingOver:
         if self._path is None and told.path != "off":
             told.path = f"none: {notice.reason}"
         self._state.metrics.errors.labels("takeover").inc()
-        self._stale = True
+        # It may have been attached in part, and then it relays nothing until told so again.
+        self._stale, self._trusted = True, False
 
     def _listen(self, path: PacketPath | None) -> None:
         loop = asyncio.get_running_loop()

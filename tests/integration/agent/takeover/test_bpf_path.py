@@ -65,8 +65,9 @@ class TestBpfRelayTable(RelayTableContract):
         assert len(path.relays()) == 2 * CLIENTS
 
     def test_no_relay_to_oneself(self, path: PacketPath) -> None:
-        with pytest.raises(ValueError, match="this node"):
-            path.put_relays({client(1): ONE})
+        with pytest.raises(PathError, match="this node"):
+            path.put_relays({client(1): ONE, client(2): TWO})
+        assert path.relays() == {}
 
 
 class TestBpfPackets(PacketPathContract):

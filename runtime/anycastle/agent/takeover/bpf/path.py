@@ -65,20 +65,20 @@ class BpfPath:
     def ensure(self, uplinks: Sequence[str], fabric: str) -> bool:
         """Relayed packets re-enter on the first of `uplinks` that has a carrier.
 
-        Devices that are not there are told of when everything else is done. Where own
-        handshakes may have been missed (indices not kept, a device without the program),
-        relaying is off afterwards until the next trust(True).
+        An uplink that is not there is left to a later call: the others serve meanwhile. A
+        missing `fabric` is told of when everything else is done. Where own handshakes may
+        have been missed (indices not kept, a device without the program), relaying is off
+        afterwards until the next trust(True).
         """
         anew = self._open()
-        present = {name: devices.find(name) for name in (*uplinks, fabric)}
-        links = [device for name in uplinks if (device := present[name])]
-        inner = present[fabric]
+        links = [device for name in uplinks if (device := devices.find(name))]
+        inner = devices.find(fabric)
         missed = self._missed(links)
         told = self._tell(links, inner, distrust=missed)
         moved = self._attach(_wanted(links, inner))
         self._opened().alone()
-        if missing := sorted(name for name, device in present.items() if device is None):
-            raise PathError(f"no such network device: {', '.join(missing)}")
+        if inner is None:
+            raise PathError(f"no such network device: {fabric}")
         return anew or told or moved
 
     def _open(self) -> bool:
@@ -145,9 +145,9 @@ class BpfPath:
     # state
 
     def put_relays(self, relays: Mapping[Endpoint, IPv4Address | None]) -> None:
-        """Raises ValueError for the node's own loopback: it would relay to itself."""
+        """Refuses all of them when one is to this node itself: its packets would be lost."""
         if self._loopback in relays.values():
-            raise ValueError(f"{self._loopback} is this node: its own clients have no relay")
+            raise PathError(f"{self._loopback} is this node: its own clients have no relay")
         table = self._opened().maps["relays"]
         items = ((layout.pack_endpoint(one), layout.pack_relay(to)) for one, to in relays.items())
         try:

@@ -79,9 +79,9 @@ class NftPath:
     def ensure(self, uplinks: Sequence[str], fabric: str) -> bool:
         """Relayed packets are handed to the first of `uplinks` that works.
 
-        Devices that are not there are told of when everything else is done. Where own
-        handshakes may have been missed (no rules on an uplink), relaying is off afterwards
-        until the next trust(True).
+        An uplink that is not there is left to a later call: the others serve meanwhile.
+        Where own handshakes may have been missed (no rules on an uplink), relaying is off
+        afterwards until the next trust(True).
         """
         if fabric != self._rules.fabric:
             raise PathError(f"the ruleset is for {self._rules.fabric}, not for {fabric}")
@@ -92,17 +92,14 @@ class NftPath:
             self._reader = NflogReader(self._rules.group)
         present = [device for name in uplinks if (device := devices.find(name))]
         loaded = self._load(present, inner)
-        changed = self._hand_over(present) or loaded
-        if missing := sorted(set(uplinks) - {device.name for device in present}):
-            raise PathError(f"no such network device: {', '.join(missing)}")
-        return changed
+        return self._hand_over(present) or loaded
 
     # state
 
     def put_relays(self, relays: Mapping[Endpoint, IPv4Address | None]) -> None:
-        """Raises ValueError for the node's own loopback: it would relay to itself."""
+        """Refuses all of them when one is to this node itself: its packets would be lost."""
         if self._rules.own in relays.values():
-            raise ValueError(f"{self._rules.own} is this node: its own clients have no relay")
+            raise PathError(f"{self._rules.own} is this node: its own clients have no relay")
         held = self._held()
         self._add_owners({owner for owner in relays.values() if owner is not None})
         wanted = {endpoint: ruleset.mark_of(owner) for endpoint, owner in relays.items()}
@@ -152,14 +149,17 @@ class NftPath:
             if one is not None:
                 one.close()
         self._reader = self._table = self._known = None
+        self._owners = set()
 
     def remove(self) -> None:
         """Works without `ensure` as well, whatever an earlier agent left behind."""
-        self._known, self._owners = None, set()
-        if self._nft.chains():
-            self._nft.run(ruleset.delete(self._rules))
-        if devices.find(self._rules.fabric):
-            self._remove_filters()
+        try:
+            if self._nft.chains():
+                self._nft.run(ruleset.delete(self._rules))
+            if devices.find(self._rules.fabric):
+                self._remove_filters()
+        finally:
+            self.close()
 
     # loading
 
