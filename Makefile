@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test lab lab-down demo test unit program integration kernel lab-test check lock bench
+.PHONY: help setup setup-test lab lab-down demo test unit program integration kernel lab-test preview check lock bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | \
@@ -47,6 +47,9 @@ kernel: setup-test ## a real kernel in QEMU
 
 lab-test: setup-test ## a whole lab of its own
 	$(PYTEST) tests/lab
+
+preview: setup ## preview stacks without a cloud account (STACK=name, AGAINST=commit, PREVIEW=options)
+	@$(PYTHON) -m tools.preview $(STACK) $(if $(AGAINST),--against $(AGAINST)) $(PREVIEW)
 
 check: setup ## lint, types, import rules
 	.venv/bin/ruff check .

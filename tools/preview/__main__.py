@@ -9,10 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-from tools.places import CHECKOUT
 from tools.preview import rehearsal, report
 from tools.preview.engine import PreviewFailed
-from tools.preview.rehearsal import Rehearsal
+from tools.preview.rehearsal import Rehearsal, Scene
 from tools.preview.summary import Preview
 from tools.provision import result
 
@@ -43,29 +42,32 @@ def arguments() -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace) -> list[Preview]:
-    work = Rehearsal(result.read())
-    found = []
+    """Raises PreviewFailed."""
     with ExitStack() as stack:
-        base = CHECKOUT
+        before = None
         if options.against:
             base = stack.enter_context(rehearsal.checkout_of(options.against))
-        for name in options.stacks or rehearsal.stacks():
-            previewed = one(work, name, base if options.against else None, options)
-            print(report.text(previewed), flush=True)
-            found.append(previewed)
-    return found
+            before = Scene(rehearsal.documents(base), base)
+        work = Rehearsal(result.read(), Scene(rehearsal.documents()), before)
+        return [one(work, name, options) for name in wanted(work.now, options.stacks)]
 
 
-def one(work: Rehearsal, name: str, base: Path | None, options: argparse.Namespace) -> Preview:
+def wanted(scene: Scene, names: list[str]) -> list[str]:
+    """Raises PreviewFailed for a stack that is not there."""
+    for name in names:
+        if name not in scene.documents:
+            known = ", ".join(scene.documents)
+            raise PreviewFailed(f"there is no stack {name!r}; known: {known}")
+    return names or list(scene.documents)
+
+
+def one(work: Rehearsal, name: str, options: argparse.Namespace) -> Preview:
     """A stack that the commit does not have is compared with nothing."""
-    wanted = rehearsal.document(name)
-    before = None
-    if base is not None and name in rehearsal.stacks(base / "stacks"):
-        before = rehearsal.document(name, base)
-    with work.staged(name, wanted, before, base or CHECKOUT) as pulumi:
+    with work.staged(name) as pulumi:
         found = pulumi.preview(name, policy=not options.no_policy)
+        print(report.text(found), flush=True)
         if options.diff:
-            print(pulumi.shown(name))
+            print(pulumi.shown(name), flush=True)
     return found
 
 

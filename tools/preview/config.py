@@ -38,6 +38,32 @@ def reads(document: Document) -> str | None:
     return str(name).rsplit("/", 1)[-1] if name else None
 
 
+def siblings(stack: str, documents: Mapping[str, Document]) -> list[str]:
+    """Stacks that `stack` may read, in the order of their own needs: its global stack, then the
+    regions of that with lower node ids."""
+    source = reads(documents[stack])
+    if source is None:
+        return []
+    others = [
+        name for name, document in documents.items() if reads(document) == source and name != stack
+    ]
+    own = lowest_id(documents[stack])
+    lower = [name for name in others if lowest_id(documents[name]) < own]
+    return [source, *sorted(lower, key=lambda name: lowest_id(documents[name]))]
+
+
+def lowest_id(document: Document) -> float:
+    """The lowest node id of a region's datacentre; regions are ordered by it."""
+    setting = (document.get("config") or {}).get(f"{PROJECT}:datacentre")
+    nodes = setting.get("nodes") if isinstance(setting, Mapping) else None
+    ids = [
+        node["id"]
+        for node in nodes or []
+        if isinstance(node, Mapping) and isinstance(node.get("id"), int)
+    ]
+    return min(ids, default=float("inf"))
+
+
 def is_lab(document: Document) -> bool:
     """Whether its hosts are of this machine, so that nothing can be pretended (only previewed)."""
     return any(word == "lab" for word in kinds(document))

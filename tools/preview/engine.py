@@ -35,13 +35,21 @@ class Pulumi:
 
     def configure(self, stack: str, document: Mapping[str, Any]) -> None:
         """Make the stack where there is none; its configuration is `document` from now on."""
+        salted = self.place.root / "init" / f"Pulumi.{stack}.yaml"
+        self.make(stack)
+        salt = yaml.safe_load(salted.read_text())
+        self.settings(stack, {**document, **salt})
+
+    def settings(self, stack: str, document: Mapping[str, Any]) -> None:
+        """The configuration of a stack that others see."""
+        self.place.config(stack).write_text(yaml.safe_dump(dict(document), sort_keys=False))
+
+    def make(self, stack: str) -> None:
+        """An empty stack, unless it is there. `stack init` writes beside a project: not into ours."""
         init = self.place.root / "init"
-        salted = init / f"Pulumi.{stack}.yaml"
-        if not salted.exists():
+        if not (init / f"Pulumi.{stack}.yaml").exists():
             (init / "Pulumi.yaml").write_text(f"name: {PROJECT}\nruntime: python\n")
             self._done("stack", "init", "--no-select", stack, folder=init)
-        salt = yaml.safe_load(salted.read_text())
-        self.place.config(stack).write_text(yaml.safe_dump({**document, **salt}, sort_keys=False))
 
     def preview(self, stack: str, *, policy: bool = True) -> Preview:
         events = self.place.root / f"{stack}.events"

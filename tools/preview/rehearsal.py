@@ -26,64 +26,87 @@ def stacks(folder: Path = CHECKOUT / "stacks") -> list[str]:
     return sorted(file.name.split(".")[1] for file in folder.glob("Pulumi.*.yaml"))
 
 
-def document(stack: str, checkout: Path = CHECKOUT) -> dict[str, Any]:
+def document(stack: str, checkout: Path) -> dict[str, Any]:
     """The stack's configuration. Raises PreviewFailed."""
     file = checkout / "stacks" / f"Pulumi.{stack}.yaml"
     try:
         return dict(yaml.safe_load(file.read_text()) or {})
-    except FileNotFoundError as error:
-        known = ", ".join(stacks(checkout / "stacks"))
-        raise PreviewFailed(f"there is no stack {stack!r}; known: {known}") from error
     except (yaml.YAMLError, ValueError) as error:
         raise PreviewFailed(f"{file.name} is not YAML: {error}") from error
 
 
+def documents(checkout: Path = CHECKOUT) -> dict[str, Document]:
+    """Every stack's configuration. Raises PreviewFailed."""
+    return {name: document(name, checkout) for name in stacks(checkout / "stacks")}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A program and all its stacks' configuration: how things are, or were before a change."""
+
+    documents: Mapping[str, Document]
+    checkout: Path = CHECKOUT
+
+    def set_up(self, work: Pulumi) -> Pulumi:
+        """Give the workspace these settings; returns a pulumi on this program."""
+        for name, wanted in self.documents.items():
+            work.settings(name, config.prepared(wanted))
+        return replace(work, checkout=self.checkout)
+
+
 @dataclass
 class Rehearsal:
-    """Previews of this checkout's stacks. `recorded`: checkpoints of stacks that others read."""
+    """Previews of stacks of `now`, from nothing or against the state that `before` would have left.
+
+    recorded: checkpoints of stacks that others read, which are the same for all of them.
+    """
 
     setup: Setup
+    now: Scene
+    before: Scene | None = None
     recorded: dict[str, bytes] = field(default_factory=dict)
 
-    def fill(self, work: Pulumi, stack: str) -> None:
-        """Put a stack that others read into their workspace, as if it were up."""
-        if stack not in self.recorded:
-            with workspace.temporary() as place:
-                own = Pulumi(place, self.setup)
-                own.configure(stack, config.prepared(document(stack)))
-                own.record(stack)
-                self.recorded[stack] = own.checkpoint(stack).read_bytes()
-        work.checkpoint(stack).parent.mkdir(parents=True, exist_ok=True)
-        work.checkpoint(stack).write_bytes(self.recorded[stack])
-
     @contextmanager
-    def staged(
-        self, stack: str, wanted: Document, before: Document | None = None, base: Path = CHECKOUT
-    ) -> Iterator[Pulumi]:
-        """A pulumi that is ready to preview `stack` with the configuration `wanted`.
-
-        before: the configuration of the state that it is compared with, as the program in `base`
-        makes it; None for an empty state. Raises PreviewFailed.
-        """
+    def staged(self, stack: str) -> Iterator[Pulumi]:
+        """A pulumi that is ready to preview `stack`. Raises PreviewFailed."""
         with workspace.temporary() as place:
-            work = Pulumi(place, self.setup)
-            for reader in (wanted, before or {}):
-                source = config.reads(reader)
-                if source is not None and not work.checkpoint(source).exists():
-                    self.fill(work, source)
-            if before is not None:
-                self._record(replace(work, checkout=base), stack, before)
-            work.configure(stack, config.prepared(wanted))
+            bare = Pulumi(place, self.setup)
+            work = self.now.set_up(bare)
+            source = config.reads(self.now.documents[stack])
+            if source is not None:
+                self._fill(work, source)
+            if self.before is not None and stack in self.before.documents:
+                self._record(self.before.set_up(bare), stack, self.before)
+                work = self.now.set_up(bare)
+            for other in config.siblings(stack, self.now.documents):
+                if not work.checkpoint(other).exists():
+                    work.make(other)
+            work.configure(stack, config.prepared(self.now.documents[stack]))
             yield work
 
-    def _record(self, work: Pulumi, stack: str, before: Document) -> None:
-        if config.is_lab(before):
+    def _fill(self, work: Pulumi, source: str) -> None:
+        """Put a stack that others read into their workspace, as if it were up."""
+        if source not in self.recorded:
+            if source not in self.now.documents:
+                raise PreviewFailed(f"there is no stack {source!r}, which another one reads")
+            with workspace.temporary() as place:
+                own = self.now.set_up(Pulumi(place, self.setup))
+                self._record(own, source, self.now)
+                self.recorded[source] = own.checkpoint(source).read_bytes()
+        work.checkpoint(source).parent.mkdir(parents=True, exist_ok=True)
+        work.checkpoint(source).write_bytes(self.recorded[source])
+
+    def _record(self, work: Pulumi, stack: str, scene: Scene) -> None:
+        """Pretend that the stack is up, and what it reads before it."""
+        if config.is_lab(scene.documents[stack]):
             raise PreviewFailed(
                 f"{stack} is a lab: its hosts are of this machine, and can't be pretended. "
                 "`make lab` and `pulumi preview` show what a change does to it"
             )
-        work.configure(stack, config.prepared(before))
-        work.record(stack)
+        for name in [*config.siblings(stack, scene.documents), stack]:
+            if not work.checkpoint(name).exists():
+                work.configure(name, config.prepared(scene.documents[name]))
+                work.record(name)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 ```
 .lab/preview/RUN/home/plugins/…   launchers of the preview-only plugins (PULUMI_HOME)
                 /state/           Pulumi's file backend, marked as a throw-away one
-                /config/          the stacks' configuration, prepared
+                /config/          all stacks' configuration, prepared (ANYCASTLE_STACKS)
                 /lab/             keys that a stack of kind `lab` wants to see
 ```
 """
@@ -113,6 +113,7 @@ def variables(
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         "PULUMI_IGNORE_AMBIENT_PLUGINS": "true",
         "PULUMI_DEBUG_COMMANDS": "true",  # has `--event-log`
+        "ANYCASTLE_STACKS": str(workspace.config("").parent),
         "ANYCASTLE_LAB_DIR": str(workspace.root / "lab"),
         "ANYCASTLE_IMAGE": str(workspace.root / "lab" / "image"),
         "PYTHONDONTWRITEBYTECODE": "1",

@@ -6,6 +6,7 @@ import functools
 import importlib
 import inspect
 import typing
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +35,9 @@ def resource_class(token: str) -> type:
     folder = module.partition("/")[0]
     path = f"pulumi_{package}" + ("" if folder == "index" else f".{folder.replace('-', '_')}")
     try:
-        found = getattr(importlib.import_module(path.lower()), name)
+        with warnings.catch_warnings():  # of resources that the SDK still has and nobody here uses
+            warnings.simplefilter("ignore", DeprecationWarning)
+            found = getattr(importlib.import_module(path.lower()), name)
     except (ImportError, AttributeError) as error:
         raise UnknownType(token) from error
     assert isinstance(found, type)
