@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from anycastle.model.control import ControlSpec
 from anycastle.model.deployment import Anycast
 from tests.support.control_plane import make_authority
 from tests.support.postgres import Postgres, cluster
+from tests.support.reporting import report
 from tests.support.waiting import wait_for
 
 
@@ -215,6 +217,41 @@ def test_tokens_and_roles(deployment: Deployment) -> None:
     revoked = deployment.run("status", "--token", secret)
     assert revoked.returncode == 5
     assert "ANYCASTLE_TOKEN" in revoked.stderr
+
+
+def test_drain_and_resume(deployment: Deployment) -> None:
+    for name in ("ams-1", "ams-2"):
+        asyncio.run(report(deployment.spec, name))
+    done = deployment.run("node", "drain", "ams-1", "--reason", "new disk")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("ams-1: asked to drain, no answer yet, no sessions left; ")
+    done = deployment.run("node", "drain", "ams-2")
+    assert done.returncode == 1
+    assert (
+        "no other node could take the clients of ams-2 over: ams-1: asked to drain" in done.stderr
+    )
+    # The node reports, and the API is restarted while the operator waits.
+    shown = json.loads(deployment.run("node", "show", "ams-1", "--json").stdout)["drain"]
+    since, deadline = (datetime.fromisoformat(shown[key]) for key in ("since", "deadline"))
+    assert (deadline - since).total_seconds() == pytest.approx(600, abs=0.01)
+    waiting = subprocess.Popen(
+        [sys.executable, "-m", "anycastle.cli", "node", "drain", "ams-1", "--wait", "--deadline",
+         "5s", "--json"],
+        env=deployment.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    time.sleep(1.5)
+    deployment.stop()
+    deployment.start()
+    printed, complaint = waiting.communicate(timeout=60)
+    assert waiting.returncode == 7, complaint
+    assert "lost the API" in complaint
+    assert "the deadline passed without a word from the node" in complaint
+    assert json.loads(printed.splitlines()[-1])["done"] is False
+    assert deployment.run("node", "resume", "ams-1", "--wait").returncode == 0
+    kinds = [json.loads(line)["kind"] for line in
+             deployment.run("events", "--json").stdout.splitlines()]  # fmt: skip
+    assert kinds.count("node.drain_asked") == 2
+    assert kinds.count("node.resume_asked") == 1
 
 
 def test_an_expired_token(deployment: Deployment) -> None:

@@ -6,42 +6,23 @@ import asyncio
 import time
 from typing import Any
 
-import psycopg
 import pytest
 
 from anycastle.control import auth, provision
-from anycastle.control.database import Database
-from anycastle.control.store import nodes
 from anycastle.model import codec
 from anycastle.model.feed import Change, NodeOrder, Snapshot
-from anycastle.model.status import DrainPhase, DrainStatus, NodeReport, NodeState, Session
+from anycastle.model.status import DrainPhase, DrainStatus, NodeState, Session
+from tests.support import reporting
 from tests.support.agents import run_agent, until
 from tests.support.control_plane import Api, World, run_api
 
 
 async def report(world: World, name: str, state: NodeState = NodeState.UP, **values: Any) -> None:
-    """As if the node had reported just now."""
-    known: dict[str, Any] = {
-        "announcing": state in (NodeState.UP, NodeState.DEMOTED),
-        "reason": "" if state is NodeState.UP else "disk: is full",
-    }
-    body = NodeReport(
-        name=name, datacentre="ams", state=state, revision=1, routing="bird",
-        wireguard="kernel", version="1", at=time.time(), **(known | values),
-    )  # fmt: skip
-    database = Database(world.spec.database)
-    await database.open()
-    async with database.writing() as connection:
-        await nodes.store_report(connection, body)
-    await database.close()
+    await reporting.report(world.spec, name, state, **values)
 
 
 async def silent(world: World, name: str, seconds: float) -> None:
-    async with await psycopg.AsyncConnection.connect(world.spec.database) as connection:
-        await connection.execute(
-            "UPDATE node SET reported_at = now() - make_interval(secs => %s) WHERE name = %s",
-            (seconds, name),
-        )
+    await reporting.silent(world.spec, name, seconds)
 
 
 async def drain(api: Api, name: str, **body: object) -> Any:
