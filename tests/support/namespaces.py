@@ -21,6 +21,13 @@ class Namespace:
 
     name: str
 
+    @classmethod
+    def current(cls) -> Namespace:
+        """The one that this thread is in. Raises StopIteration when it has no name."""
+        here = Path("/proc/thread-self/ns/net").stat().st_ino
+        named = (path.name for path in Path("/run/netns").iterdir() if path.stat().st_ino == here)
+        return cls(next(named))
+
     def run(self, command: str, *, check: bool = True) -> str:
         """Run a command in it; what it printed. Raises CalledProcessError with its errors."""
         return run(f"ip netns exec {self.name} {command}", check=check)
