@@ -1,4 +1,4 @@
-"""Two nodes with real agents, an edge router, a control plane, a client behind NAT.
+"""Nodes with real agents, an edge router, a control plane, clients behind NAT.
 
     client -- nat -- edge -- node 1     edge: BIRD, AS 64601; it is also where the control
                       +----- node 2     plane listens (real API, real Postgres)
@@ -19,8 +19,8 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from ipaddress import ip_address
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,9 @@ from anycastle.model.deployment import Bfd, Clock, Health, Routing
 from anycastle.model.node import ControlEndpoint, EdgePeer, NodeSpec, WireGuardSpec
 from tests.support import bgp_world
 from tests.support.agent_process import PINS, Detached, bird, wireguard
+from tests.support.agent_site import Client, make_site
 from tests.support.bgp_node import Daemons
-from tests.support.bgp_world import birdc, peer
+from tests.support.bgp_world import add_address, birdc, peer, veth
 from tests.support.control_plane import World as Paper
 from tests.support.control_plane import make_world
 from tests.support.namespaces import Namespace, namespaces, run, unique_device
@@ -43,6 +44,8 @@ from tests.support.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTROL_PORT = 8443
+SERVICE = "10.50.1.1"
+"""An address behind the edge that clients may reach. Its answers come to any node."""
 HEALTH = Health(hold_down=2.0, hold_down_max=8.0, clock=Clock.TRUSTED)
 """Short, or a test of failures would wait for most of its time. All share one clock."""
 
@@ -138,46 +141,26 @@ class Node:
 
 
 @dataclass
-class Client:
-    """A stock client behind NAT."""
-
-    space: Namespace
-    device: str
-    private: Key
-    public: Key
-    addresses: list[str] = field(default_factory=list)
-
-    def connect(self, connection: dict[str, Any], folder: Path) -> None:
-        """What wg-quick does with the file that an operator hands out."""
-        key = folder / "client.key"
-        key.write_text(self.private.text)
-        endpoint = next(one for one in connection["endpoints"] if not one.startswith("["))
-        allowed = ",".join(connection["allowed_ips"])
-        self.space.run(f"wg set {self.device} private-key {key}")
-        self.space.run(
-            f"wg set {self.device} peer {connection['service_public_key']} endpoint {endpoint} "
-            f"allowed-ips {allowed} persistent-keepalive {connection['keepalive']}"
-        )
-        for address in self.addresses:
-            _address(self.space, self.device, f"{address}/{128 if ':' in address else 32}")
-        run(f"ip -n {self.space.name} link set {self.device} mtu {connection['mtu']} up")
-        for network in connection["allowed_ips"]:
-            run(f"ip -n {self.space.name} route replace {network} dev {self.device}")
-
-    def ping(self, address: str = "10.200.0.1", count: int = 1) -> bool:
-        done = self.space.run(f"ping -q -c {count} -i 0.1 -W 1 {address}", check=False)
-        return f" {count} received" in done
-
-
-@dataclass
 class World:
     nodes: list[Node]
     edge: Namespace
     socket: Path
-    client: Client
+    clients: list[Client]
     paper: Paper
     token: str
     api: subprocess.Popen[bytes] | None = None
+
+    @property
+    def client(self) -> Client:
+        return self.clients[0]
+
+    def enrol(self, client: Client, name: str) -> None:
+        """Enrol and connect a client, as an operator and its user do."""
+        body = {"name": name, "public_key": client.public.text}
+        status, answer = self.call("POST", "/v1/clients", body)
+        assert status == 201, answer
+        client.addresses = answer["client"]["addresses"]
+        client.connect(answer["connection"], self.paper.directory)
 
     def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
         """A call to the API as an operator."""
@@ -255,32 +238,33 @@ class World:
 
 
 @contextmanager
-def world(folder: Path, postgres: Postgres) -> Iterator[World]:
+def world(folder: Path, postgres: Postgres, *, nodes: int = 2, clients: int = 1) -> Iterator[World]:
     """Everything made and wired, the API running; no agent started yet."""
     with ExitStack() as stack:
-        spaces = stack.enter_context(namespaces("edge", "nat", "client", "n1", "n2"))
-        edge, nat, far, *node_spaces = spaces
+        roles = [f"n{number}" for number in range(1, nodes + 1)]
+        roles += [f"c{number}" for number in range(1, clients + 1)]
+        edge, nat, *spaces = stack.enter_context(namespaces("edge", "nat", *roles))
         service = Key.from_text(run("wg genkey").strip())
         paper = _paper(postgres, folder, service)
-        nodes = []
-        for number, space in enumerate(node_spaces, 1):
+        made: list[Node] = []
+        for number, space in enumerate(spaces[:nodes], 1):
             node = _node(paper, folder, space, number, service)
             stack.enter_context(contextmanager(node.mount)())
             stack.callback(node.end)
             _wire(node, edge)
-            nodes.append(node)
-        for node in nodes:
-            for other in nodes:
+            made.append(node)
+        for node in made:
+            for other in made:
                 path = node.folder / "etc" / "peers.d" / f"{other.spec.name}.json"
                 if other is not node:
                     path.write_bytes(to_json(peer(other.spec)))
-        socket = _edge(stack, folder, edge, nodes)
-        client = _client(stack, folder, edge, nat, far)
+        socket = _edge(stack, folder, edge, made)
+        site = make_site(stack, folder, edge, nat, spaces[nodes:])
         issued = provision.operator_token(paper.spec, "test", auth.Role.ADMIN, None, None)
-        made = World(nodes, edge, socket, client, paper, asyncio.run(issued))
-        stack.callback(made.stop_api)
-        made.start_api()
-        yield made
+        whole = World(made, edge, socket, site, paper, asyncio.run(issued))
+        stack.callback(whole.stop_api)
+        whole.start_api()
+        yield whole
 
 
 def _paper(postgres: Postgres, folder: Path, service: Key) -> Paper:
@@ -291,9 +275,9 @@ def _paper(postgres: Postgres, folder: Path, service: Key) -> Paper:
     return paper.with_spec(
         listen=(ip_address("0.0.0.0"),),
         port=CONTROL_PORT,
-        names=("localhost", "127.0.0.1", "10.65.1.2", "10.65.1.4"),
+        names=("localhost", "127.0.0.1", "10.65.1.2", "10.65.1.4", "10.65.1.6"),
         service_public_key=Key.from_text(public.stdout.strip()),
-        allowed_networks=(),
+        allowed_networks=(ip_network("10.50.1.0/24"),),
     )
 
 
@@ -327,10 +311,11 @@ def _node(paper: Paper, folder: Path, space: Namespace, number: int, service: Ke
 def _wire(node: Node, edge: Namespace) -> None:
     """The link to the edge; everything else on the node is the agent's work."""
     link = node.spec.edges[0]
-    _link(node.space, "up0", edge, node.spec.name)
+    veth(node.space, "up0", edge, node.spec.name)
     for local, remote in ((link.local4, link.remote4), (link.local6, link.remote6)):
-        _address(node.space, "up0", str(local))
-        _address(edge, node.spec.name, f"{remote}/{local.network.prefixlen}")
+        assert local is not None, "this world's links are of both families"
+        add_address(node.space, "up0", str(local))
+        add_address(edge, node.spec.name, f"{remote}/{local.network.prefixlen}")
 
 
 def _edge(stack: ExitStack, folder: Path, space: Namespace, nodes: list[Node]) -> Path:
@@ -338,6 +323,7 @@ def _edge(stack: ExitStack, folder: Path, space: Namespace, nodes: list[Node]) -
     for key in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"):
         space.run(f"sysctl -qw {key}=1")
     space.run("sysctl -qw net.ipv4.fib_multipath_hash_policy=1")
+    add_address(space, "lo", f"{SERVICE}/32")
     own = folder / "edge"
     own.mkdir()
     config, socket = own / "bird.conf", own / "bird.ctl"
@@ -363,63 +349,17 @@ def _edge_config(nodes: list[Node]) -> str:
 
 def _edge_peering(link: EdgePeer, spec: NodeSpec, version: int) -> str:
     """eBGP with a node: it gets the default route and everybody's loopbacks."""
-    near, far = (link.remote4, link.local4) if version == 4 else (link.remote6, link.local6)
+    ends = link.session(version)
+    assert ends is not None, "this world's links are of both families"
+    far, near = ends
     return f"""
 protocol bgp '{spec.name}-{version}' {{
-    local {near} as {link.asn}; neighbor {far.ip} as {spec.asn};
+    local {near} as {link.asn}; neighbor {far} as {spec.asn};
     bfd on; hold time 9; connect delay time 1; connect retry time 1; error wait time 1, 2;
     ipv{version} {{ import all; export where net.len = 0 || net.len = {far.max_prefixlen}; }};
 }}"""
 
 
-def _client(
-    stack: ExitStack, folder: Path, edge: Namespace, nat: Namespace, far: Namespace
-) -> Client:
-    _link(nat, "wan", edge, "site")
-    _address(edge, "site", "203.0.113.0/31")
-    _address(nat, "wan", "203.0.113.1/31")
-    _link(nat, "lan", far, "eth0")
-    _address(nat, "lan", "192.168.1.1/24")
-    _address(far, "eth0", "192.168.1.10/24")
-    run(f"ip -n {nat.name} route add default via 203.0.113.0")
-    run(f"ip -n {far.name} route add default via 192.168.1.1")
-    nat.run("sysctl -qw net.ipv4.ip_forward=1")
-    rules = "table ip nat { chain post { type nat hook postrouting priority 100; oif wan masquerade; }; }"
-    file = folder / "nat.nft"
-    file.write_text(rules)
-    nat.run(f"nft -f {file}")
-    device = unique_device()
-    daemon = far.popen(f"wireguard-go -f {device}", folder / "client.log")
-    stack.callback(_end, daemon)
-    wait_for("the client's device", Path(f"/var/run/wireguard/{device}.sock").exists, 5, every=0.02)
-    private = Key.from_text(run("wg genkey").strip())
-    public = subprocess.run(
-        ["wg", "pubkey"], input=private.text, capture_output=True, text=True, check=True
-    )
-    return Client(far, device, private, Key.from_text(public.stdout.strip()))
-
-
-def _link(left: Namespace, left_device: str, right: Namespace, right_device: str) -> None:
-    """A veth pair, both ends up."""
-    run(
-        f"ip link add {left_device} netns {left.name} type veth "
-        f"peer name {right_device} netns {right.name}"
-    )
-    run(f"ip -n {left.name} link set {left_device} up")
-    run(f"ip -n {right.name} link set {right_device} up")
-
-
-def _address(space: Namespace, device: str, address: str) -> None:
-    """Usable at once: IPv6 without duplicate address detection."""
-    nodad = " nodad" if ":" in address else ""
-    run(f"ip -n {space.name} address replace {address} dev {device}{nodad}")
-
-
 def _module(space: Namespace, *words: str) -> list[str]:
     """The command that runs a Python module in a namespace."""
     return ["ip", "netns", "exec", space.name, sys.executable, "-m", *words]
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    process.wait(10)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import time
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +16,8 @@ from tests.support.waiting import wait_for
 
 _ETH_P_ALL = 0x0003
 _PACKET_OUTGOING = 4
-_SO_RCVBUFFORCE = 33
+_SO_RCVBUFFORCE, _SO_TIMESTAMPNS = 33, 35
+_TIMESPEC = struct.Struct("=qq")
 _UDP = 17
 _ETHERNET = 14
 INITIATION, RESPONSE, COOKIE, DATA = 1, 2, 3, 4
@@ -24,7 +25,7 @@ INITIATION, RESPONSE, COOKIE, DATA = 1, 2, 3, 4
 
 @dataclass(frozen=True)
 class Packet:
-    """One WireGuard message. at: monotonic seconds, when it was read. out: it left by the
+    """One WireGuard message. at: epoch seconds, as the kernel stamped it. out: it left by the
     device. payload: of UDP; index: of the receiver (DATA, RESPONSE) or sender (INITIATION)."""
 
     at: float
@@ -61,8 +62,10 @@ class Capture:
         """Those until now, of these kinds (all, without), that came or left (both, without)."""
         with contextlib.suppress(BlockingIOError):
             while True:
-                frame, address = self._tap.recvfrom(65535)
-                if packet := parse(frame, out=address[2] == _PACKET_OUTGOING):
+                frame, (stamp,), _, address = self._tap.recvmsg(65535, 64)
+                seconds, nanos = _TIMESPEC.unpack(stamp[2])
+                left = address[2] == _PACKET_OUTGOING
+                if packet := parse(frame, seconds + nanos / 1e9, out=left):
                     self._packets.append(packet)
         return [
             packet
@@ -90,11 +93,12 @@ def capture(space: Namespace, device: str) -> Iterator[Capture]:
         tap.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 32 << 20)
         with space.entered():
             tap.bind((device, _ETH_P_ALL))
+        tap.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         tap.setblocking(False)
         yield Capture(tap)
 
 
-def parse(frame: bytes, *, out: bool) -> Packet | None:
+def parse(frame: bytes, at: float, *, out: bool) -> Packet | None:
     """An Ethernet frame's WireGuard message, None where it has none. First fragments only."""
     kind, ip = int.from_bytes(frame[12:14], "big"), frame[_ETHERNET:]
     if kind == 0x0800 and ip[9] == _UDP and not int.from_bytes(ip[6:8], "big") & 0x1FFF:
@@ -110,4 +114,4 @@ def parse(frame: bytes, *, out: bool) -> Packet | None:
         return None
     ports = int.from_bytes(udp[0:2], "big"), int.from_bytes(udp[2:4], "big")
     source, destination = map(Endpoint, map(ip_address, addresses), ports)
-    return Packet(time.monotonic(), out, source, destination, payload)
+    return Packet(at, out, source, destination, payload)

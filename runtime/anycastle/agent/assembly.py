@@ -119,6 +119,8 @@ async def end(state: State) -> None:
     state.announcing.end()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(PATIENCE):
+            left = state.sessions.leave(state.sessions.leaving)
+            state.edges.speaker.withdraw_clients(left.withdraw)
             await state.edges.speaker.stop()
             # The control plane may be away; what it is not told now it sees for itself.
             await asyncio.sleep(LAST_WORDS)

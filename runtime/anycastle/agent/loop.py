@@ -225,7 +225,12 @@ class Loop:
             # The daemon may now forget what the previous agent announced and we did not.
             self._clients_complete = True
             self.state.edges.speaker.clients_complete()
+        self._end_grace()
+
+    def _end_grace(self) -> None:
+        """Clients that moved elsewhere a little while ago are forgotten now."""
         if due := self.state.sessions.resets_due(time.time()):
+            self._publish(self.state.sessions.leave(client.id for client in due))
             self._start(self._work.reset(due))
 
     def _route_learned(self, notice: RouteLearned) -> None:
@@ -249,6 +254,7 @@ class Loop:
         self.state.announcing.results = notice.results
         self._taking_over.look_at_clock()
         self.state.emit.catch_up()
+        self._end_grace()
         self._step(round_ended=True)
 
     def _look_again(self, _: OthersChanged | TimePassed) -> None:

@@ -11,9 +11,11 @@ came in after it was first seen, for the same reason.
 The node that holds a client's newest confirmed session owns the client. It announces
 the client's addresses when it becomes the owner and when the endpoint changes, not at
 each re-key: the time in the route stays that of the confirmation, so the session of
-another node that begins later wins everywhere. The loser withdraws, and GRACE seconds
-later forgets the peer's keys and timers: otherwise they would initiate one day and steal
-the client back. The grace lets packets that are on their way still be decrypted.
+another node that begins later wins everywhere. The loser, GRACE seconds later, withdraws
+and forgets the peer's keys and timers: otherwise they would initiate one day and steal
+the client back. The grace lets packets that are on their way still be decrypted; and a
+route that was worse everywhere already can't be missed at a node which the better one
+reaches a little later.
 
 Times are epoch seconds, as WireGuard reports handshakes.
 """
@@ -109,6 +111,7 @@ class Sessions:
         self._by_prefix: dict[Network, str] = {}
         self._seen: dict[Key, _Seen] = {}
         self._resets: dict[str, float] = {}
+        self._leaving: dict[str, list[Network]] = {}
         self.owned: dict[str, Owned] = {}
 
     def enrol(self, clients: Iterable[Client], now: float) -> Outcome:
@@ -120,6 +123,7 @@ class Sessions:
                 continue
             if known is not None:
                 self._unindex(known)
+                outcome.withdraw += self._leaving.pop(client.id, [])
                 self._change(client, now, outcome)
             self._clients[client.id] = client
             self._by_key.update((c.public_key, client.id) for c in client.credentials)
@@ -146,6 +150,7 @@ class Sessions:
             if client is not None:
                 self._unindex(client)
             self._resets.pop(client_id, None)
+            outcome.withdraw += self._leaving.pop(client_id, [])
         return outcome
 
     def replace_all(self, clients: Iterable[Client], now: float) -> Outcome:
@@ -199,6 +204,7 @@ class Sessions:
         for owned in list(self.owned.values()):
             self._lose(owned, "the WireGuard device is gone", now, outcome)
         self._seen.clear()
+        outcome.merge(self.leave(list(self._leaving)))
         return outcome
 
     def restarted(self, keys: Iterable[Key]) -> None:
@@ -206,12 +212,25 @@ class Sessions:
         for key in keys:
             self._seen.pop(key, None)
 
+    def leave(self, clients: Iterable[str]) -> Outcome:
+        """Withdraw what is still announced of these clients (ids), who moved elsewhere."""
+        routes = [self._leaving.pop(client_id, []) for client_id in clients]
+        return Outcome(withdraw=[prefix for each in routes for prefix in each])
+
+    @property
+    def leaving(self) -> list[str]:
+        """Ids of clients who moved elsewhere and are still announced."""
+        return list(self._leaving)
+
     def owned_keys(self) -> set[Key]:
         """The peers under whose keys the owned sessions run."""
         return {owned.key for owned in self.owned.values()}
 
     def resets_due(self, now: float) -> list[Client]:
-        """Clients whose grace is over: reset their peers now. Each is returned once."""
+        """Clients whose grace is over: they `leave`, and their peers are to be reset now.
+
+        Each is returned once.
+        """
         due = [client_id for client_id, at in self._resets.items() if at <= now]
         for client_id in due:
             del self._resets[client_id]
@@ -278,6 +297,7 @@ class Sessions:
     def _own(self, owned: Owned, outcome: Outcome, how: str) -> None:
         self.owned[owned.client.id] = owned
         self._resets.pop(owned.client.id, None)
+        self._leaving.pop(owned.client.id, None)
         outcome.announce += owned.routes()
         outcome.confirmed.append(owned)
         message = f"{owned.client.name}: session {how} at {owned.endpoint}"
@@ -296,7 +316,10 @@ class Sessions:
     ) -> None:
         del self.owned[owned.client.id]
         outcome.lost.append((owned, moved))
-        outcome.withdraw += prefixes(owned.client)
+        if moved:
+            self._leaving[owned.client.id] = prefixes(owned.client)
+        else:
+            outcome.withdraw += prefixes(owned.client)
         message = f"{owned.client.name}: session lost: {reason}"
         outcome.events.append(
             Event(

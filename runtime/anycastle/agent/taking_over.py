@@ -210,7 +210,9 @@ class TakingOver:
             return ATTEND
         if self._core is None:
             return ATTEND
-        uplinks = tuple(dict.fromkeys(edge.device for edge in state.spec.edges))
+        devices = [edge.device for edge in state.spec.edges]
+        devices += [gateway.device for gateway in state.spec.gateways]
+        uplinks = tuple(dict.fromkeys(devices))
         try:
             news = await state.edges.data_path.attend_path(uplinks, state.spec.fabric.device)
         except PathError as error:

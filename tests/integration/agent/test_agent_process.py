@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.agent_world import Client, Node, World, world
+from tests.support.agent_site import Client
+from tests.support.agent_world import Node, World, world
 from tests.support.namespaces import run
 from tests.support.postgres import cluster
 from tests.support.waiting import wait_for
@@ -24,12 +25,7 @@ SECOND = {"node-2": False}
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with cluster() as postgres, world(tmp_path_factory.mktemp("agents"), postgres) as made:
         made.all_up()
-        status, body = made.call(
-            "POST", "/v1/clients", {"name": "laptop", "public_key": made.client.public.text}
-        )
-        assert status == 201, body
-        made.client.addresses = body["client"]["addresses"]
-        made.client.connect(body["connection"], made.paper.directory)
+        made.enrol(made.client, "laptop")
         yield made
 
 

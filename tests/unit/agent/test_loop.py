@@ -171,9 +171,11 @@ async def test_a_client_that_moved_is_withdrawn_and_its_keys_forgotten(world: Wo
     prefix = ip_network("10.200.0.16/32")
     world.speaker.heard[prefix] = ClientRoute(prefix, HOME, at + 0.5, OTHER)
     world.inbox.put(RouteLearned(prefix))
-    await world.until(lambda: not world.speaker.clients)
+    await world.until(lambda: "session.lost" in world.control.kinds())
     assert key_of(0) in world.wireguard.activity, "the grace is not over"
+    assert world.speaker.clients
     await world.until(lambda: key_of(0) not in world.wireguard.activity)
+    assert not world.speaker.clients
     assert world.wireguard.state is not None
     assert key_of(0) in world.wireguard.state.peers
 

@@ -144,13 +144,35 @@ def test_a_restarted_agent_leaves_dead_sessions_alone() -> None:
 def test_the_loser_withdraws_and_resets_after_the_grace() -> None:
     world = owned_world()
     first, second = world.hears(NOW + 5, now=NOW + 6)
-    assert first.withdraw == PREFIXES
+    assert first.withdraw == []
+    assert [(owned.client, moved) for owned, moved in first.lost] == [(ONE, True)]
     assert second == Outcome()
     assert first.events[0].message == "client1: session lost: moved to 10.64.0.2"
     assert world.sessions.resets_due(NOW + 6 + GRACE - 0.01) == []
     assert world.sessions.resets_due(NOW + 6 + GRACE) == [ONE]
+    assert world.sessions.leave([ONE.id]).withdraw == PREFIXES
+    assert world.sessions.leave([ONE.id]) == Outcome()
     assert world.sessions.resets_due(NOW + 100) == []
     assert world.sees(sample(0.0, 0, None), now=NOW + 9) == Outcome()
+
+
+def test_a_client_that_comes_back_within_the_grace_stays_announced() -> None:
+    world = owned_world()
+    world.hears(NOW + 5, now=NOW + 6)
+    back = world.sees(sample(NOW + 7, 500), now=NOW + 7)
+    assert {route.confirmed_at for route in back.announce} == {NOW + 7}
+    assert world.sessions.resets_due(NOW + 100) == []
+    assert world.sessions.leaving == []
+
+
+def test_what_leaves_is_withdrawn_with_the_client_and_with_the_device() -> None:
+    for end in (
+        lambda world: world.sessions.remove([ONE.id], NOW + 7),
+        lambda world: world.sessions.device_gone(NOW + 7),
+    ):
+        world = owned_world()
+        world.hears(NOW + 5, now=NOW + 6)
+        assert end(world).withdraw == PREFIXES
 
 
 def test_an_older_route_of_another_node_changes_nothing() -> None:
@@ -256,7 +278,10 @@ class History:
         if what == "unhear":
             self.world.routes.clear()
         self.sample = self.after(what)
-        for outcome in [*heard, self.world.sees(self.sample, now=self.now)]:
+        seen = self.world.sees(self.sample, now=self.now)
+        due = self.world.sessions.resets_due(self.now)
+        left = self.world.sessions.leave(client.id for client in due)
+        for outcome in [*heard, seen, left]:
             for prefix in outcome.withdraw:
                 del self.told[prefix]
             self.told.update((route.prefix, route) for route in outcome.announce)
@@ -275,13 +300,15 @@ class History:
 
 @given(steps)
 def test_what_bgp_was_told_is_what_the_node_owns(steps: list[tuple[str, float]]) -> None:
-    """Announcements less withdrawals always equal the owned sessions, whatever happens."""
+    """Announcements less withdrawals always equal the owned sessions, whatever happens,
+    and those that moved away within the grace."""
     history = History()
     for what, seconds in steps:
         history.step(what, seconds)
-        owned = history.world.sessions.owned
-        assert set(history.told) == (set(PREFIXES) if owned else set())
-        for route in history.told.values():
+        owned, leaving = history.world.sessions.owned, history.world.sessions.leaving
+        assert set(history.told) == (set(PREFIXES) if owned or leaving else set())
+        assert not (owned and leaving)
+        for route in () if leaving else history.told.values():
             assert route.endpoint == owned["id1"].endpoint
             assert route.confirmed_at == owned["id1"].confirmed_at
             others = history.world.others(route.prefix)

@@ -200,9 +200,10 @@ async def test_a_lost_client_is_reset_and_its_indices_forgotten(
     world.path.learn(7, HOME)
     await world.until(lambda: world.speaker.clients)
     hear(world, 0, OTHER, age=1.0)
-    await world.until(lambda: not world.speaker.clients)
     await relayed(world, {HOME: OTHER})
     assert world.path.data(7, HOME, time.monotonic()) == "here", "the grace is not over"
+    assert world.speaker.clients, "nor is its route missing before the winner's is everywhere"
+    await world.until(lambda: not world.speaker.clients)
     await world.until(lambda: key_of(0) not in world.wireguard.activity)
     await world.until(lambda: world.path.mine == {})
     assert world.path.data(7, HOME, time.monotonic()) == OTHER

@@ -35,7 +35,7 @@ from anycastle.agent.links import LinkFlag
 from anycastle.agent.netlink.edge import NetworkOperation, NetworkState
 from anycastle.agent.routing.driver import Peering, RoutingState
 from anycastle.model.addresses import Address, Dual
-from anycastle.model.deployment import Anycast, Routing
+from anycastle.model.deployment import Anycast, Clock, Routing
 from anycastle.model.node import ControlEndpoint, EdgePeer, Loopbacks, NodeSpec
 
 
@@ -232,7 +232,8 @@ def test_disk(tmp_path: Path) -> None:
 )
 def test_clock(state: clock.Clock, wrong: bool, noted: bool) -> None:
     assert bool(clock.complaint(state)) == wrong
-    assert bool(clock_sync.complaint(state)) == noted
+    assert bool(clock_sync.complaint(state, Clock.SYNCHRONISED)) == noted
+    assert clock_sync.complaint(state, Clock.TRUSTED) == ""
 
 
 def test_the_kernel_tells_about_its_clock() -> None:
