@@ -85,8 +85,9 @@ def drain(
     """
     body = NodeDrain(deadline_seconds=deadline, force=force, reason=reason)
     asked = _post(api, name, "drain", body)
-    hint = f"`anycastle node show {name}` tells how far it is"
-    _follow(api, asked, waiting.Drained(), wait=wait, as_json=as_json, hint=hint)
+    how_far = waiting.Drained()(asked, 0.0).text
+    said = f"{how_far}; `anycastle node show {name}` tells how far it is"
+    _follow(api, asked, waiting.Drained(), wait=wait, as_json=as_json, said=said)
 
 
 @node.command()
@@ -105,8 +106,9 @@ def resume(api: Api, name: str, *, wait: bool, as_json: bool) -> None:
       anycastle node resume ams-1 --wait
     """
     asked = _post(api, name, "resume", None)
-    hint = "it announces once its probes are good"
-    _follow(api, asked, waiting.resumed, wait=wait, as_json=as_json, hint=hint)
+    serves = waiting.resumed(asked, 0.0).over is Exit.DONE
+    said = "in service" if serves else "comes back into service once its probes are good"
+    _follow(api, asked, waiting.resumed, wait=wait, as_json=as_json, said=said)
 
 
 def _post(api: Api, name: str, verb: str, body: NodeDrain | None) -> NodeView:
@@ -122,13 +124,13 @@ def _post(api: Api, name: str, verb: str, body: NodeDrain | None) -> NodeView:
 
 
 def _follow(
-    api: Api, asked: NodeView, judge: waiting.Judge, *, wait: bool, as_json: bool, hint: str
+    api: Api, asked: NodeView, judge: waiting.Judge, *, wait: bool, as_json: bool, said: str
 ) -> None:
     if not wait:
         if as_json:
             output.print_json(waiting.drain_shape(asked))
         else:
-            click.echo(f"{output.safe(asked.name)}: {output.safe(judge(asked, 0.0).text)}; {hint}")
+            click.echo(output.safe(f"{asked.name}: {said}"))
         return
     try:
         waiting.wait(api, asked.name, judge, edges().sleep, json=as_json)

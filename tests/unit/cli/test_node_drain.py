@@ -207,7 +207,11 @@ def test_resume_waits_until_the_node_is_announced(api: Any, shapes: Any) -> None
         "ams-1: DOWN: 1 of 3 good probe rounds",
         "ams-1: UP, announcing",
     ]
-    assert "it announces once its probes are good" in api.run("node", "resume", "ams-1").stdout
+    assert api.run("node", "resume", "ams-1").stdout == (
+        "ams-1: comes back into service once its probes are good\n"
+    )
+    api.answers[RESUME] = answer("UP")
+    assert api.run("node", "resume", "ams-1").stdout == "ams-1: in service\n"
 
 
 def test_a_resume_that_does_not_come_back_says_why(api: Any, shapes: Any) -> None:
