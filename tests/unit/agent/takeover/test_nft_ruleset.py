@@ -57,6 +57,13 @@ def test_the_sets() -> None:
     ]
 
 
+def test_one_bucket_for_all_events() -> None:
+    limit = "add limit netdev t events { rate 2000/second burst 500 packets; }"
+    assert limit in loaded().splitlines()
+    for rule in loaded().splitlines():
+        assert (" log prefix " in rule) == ("limit name events" in rule), rule
+
+
 def test_a_packet_from_an_uplink() -> None:
     script = loaded()
     service4 = "ip daddr { 192.0.2.1 } ip frag-off & 0x3fff == 0 udp dport 51820"
@@ -69,7 +76,7 @@ def test_a_packet_from_an_uplink() -> None:
         f"{service6} goto service6",
     ]
     log = (
-        "limit rate 2000/second burst 200 packets counter name reported "
+        "limit name events counter name reported "
         'log prefix "{}" group 5182 snaplen 68 queue-threshold 1'
     )
     assert body(script, "service4") == [

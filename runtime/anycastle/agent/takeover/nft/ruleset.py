@@ -55,7 +55,8 @@ COUNTERS = (
 _INDEX_SECONDS = 200  # a key lives 180 s (white paper, 6.1), and packets of it somewhat longer
 _ASKED_SECONDS = 20  # a response comes within 5 s, or WireGuard initiates anew
 _PER_ENDPOINT = "limit rate 1/second burst 1 packets"
-_GLOBAL = "limit rate 2000/second burst 200 packets"
+_EVENTS = "rate 2000/second burst 500 packets"
+_GLOBAL = "limit name events"
 _IP: dict[Version, str] = {4: "ip", 6: "ip6"}
 _ADDRESS: dict[Version, str] = {4: "ipv4_addr", 6: "ipv6_addr"}
 _SNAP: dict[Version, int] = {4: 60 + 8, 6: 40 + 8}  # the IP header at its longest, and the ports
@@ -191,6 +192,7 @@ def owner_of(mark: int) -> IPv4Address | None:
 def _sets(rules: Ruleset) -> Iterator[str]:
     index = "typeof @th,96,32; size {size}; flags dynamic,timeout; timeout {seconds}s;"
     indices = 4 * rules.clients
+    yield f"add limit netdev {rules.table} events {{ {_EVENTS}; }}"
     yield _set(rules, "mine", index.format(size=indices, seconds=_INDEX_SECONDS))
     yield _set(rules, "fresh", index.format(size=indices, seconds=_INDEX_SECONDS))
     yield _set(rules, "asked", index.format(size=rules.clients, seconds=_ASKED_SECONDS))
@@ -255,7 +257,7 @@ def _source(version: Version) -> str:
 
 
 def _report(rules: Ruleset, version: Version) -> list[str]:
-    """One a second of an endpoint, some thousands a second of all."""
+    """One a second of an endpoint."""
     once = f"update @recent{version} {{ {_source(version)} {_PER_ENDPOINT} }}"
     return [f"{once} {_GLOBAL} {_log(rules, version, 'foreign')} return", "counter name suppressed"]
 
