@@ -5,8 +5,10 @@ since: an initiation alone moves the endpoint already, and a replayed one can pu
 address there; the handshake time of a responder moves with the first data packet under
 the new key, which nobody else could have sent. Where the node itself initiated, the time
 moves with the client's response, which only the client could have made for that very
-initiation, and whose bytes count. A roamed endpoint is believed when bytes
-came in after it was first seen, for the same reason.
+initiation, and whose bytes count. A roamed endpoint is believed when data
+came in after it was first seen, for the same reason. Data messages are multiples of 16
+bytes long and handshake messages are not (148 and 92), which tells a growth that includes
+replayed initiations: the client's next packet has to prove it.
 
 The node that holds a client's newest confirmed session owns the client. It announces
 the client's addresses when it becomes the owner and when the endpoint changes, not at
@@ -287,6 +289,8 @@ class Sessions:
         if sample.endpoint is None or sample.endpoint == owned.endpoint:
             seen.roamed = None
         elif seen.roamed is None or seen.roamed[0] != sample.endpoint:
+            seen.roamed = (sample.endpoint, sample.received)
+        elif (sample.received - seen.roamed[1]) % 16:
             seen.roamed = (sample.endpoint, sample.received)
         elif sample.received > seen.roamed[1]:
             seen.roamed = None

@@ -11,6 +11,7 @@ enrolled client, found in constant time by client, by address, by endpoint.
   for the truth before that: the client has left that node.
 - **An endpoint belongs to one client**, the one confirmed last: behind a NAT the address
   is shared and the port tells clients apart, until the NAT gives the port to another.
+  Routes arrive in any order, so who claims an endpoint that is another's is remembered.
 - **What this node owns is nobody else's.** Its endpoints are never relayed, but for
   KEEP after a takeover: packets under the old key are still on their way.
 
@@ -74,6 +75,7 @@ class Table:
         self._rows: dict[str, Row] = {}
         self._by_address: dict[bytes, Row] = {}
         self._by_endpoint: dict[Endpoint, Row] = {}
+        self._disputed: dict[Endpoint, list[Row]] = {}
         self._strangers: dict[bytes, Claim] = {}
         self._relays: dict[Endpoint, IPv4Address | None] = {}
         self._dirty: set[Endpoint] = set()
@@ -229,13 +231,31 @@ class Table:
         """Bring the endpoint index up to date after the row changed; held: before it did."""
         holds = _endpoints(row)
         for endpoint in held - holds:
-            if self._by_endpoint.get(endpoint) is row:
-                del self._by_endpoint[endpoint]
+            self._release(row, endpoint)
         for endpoint in holds:
-            holder = self._by_endpoint.get(endpoint)
-            if holder is None or holder is row or _since(holder, endpoint) <= _since(row, endpoint):
-                self._by_endpoint[endpoint] = row
+            holder = self._by_endpoint.setdefault(endpoint, row)
+            if holder is not row or endpoint in self._disputed:
+                self._dispute(endpoint, row, holder)
         self._dirty |= held | holds
+
+    def _release(self, row: Row, endpoint: Endpoint) -> None:
+        """The row has nothing to do with the endpoint any more."""
+        others = [other for other in self._disputed.pop(endpoint, []) if other is not row]
+        if others:
+            self._award(endpoint, others)
+        elif self._by_endpoint.get(endpoint) is row:
+            del self._by_endpoint[endpoint]
+
+    def _dispute(self, endpoint: Endpoint, row: Row, holder: Row) -> None:
+        """Two clients, or more, claim the endpoint, and one of them changed."""
+        rows = self._disputed.get(endpoint, [holder])
+        self._award(endpoint, [other for other in rows if other is not row] + [row])
+
+    def _award(self, endpoint: Endpoint, rows: list[Row]) -> None:
+        """To the one confirmed last; of equals to the last of the list."""
+        self._by_endpoint[endpoint] = max(reversed(rows), key=lambda row: _since(row, endpoint))
+        if len(rows) > 1:
+            self._disputed[endpoint] = rows
 
 
 def _supersedes(best: Claim, claim: Claim | None) -> bool:
