@@ -138,6 +138,7 @@ class Cases:
             Act.QUEUE: lambda row, case, *_: self._queue(row, case, case.not_before),
             Act.LEAVE: lambda row, *_: self._pacer.remove(row.client.id),
             Act.CLOSE: lambda row, *_: self._pacer.close(row.client.id),
+            Act.UNANSWERED: self._unanswered,
             Act.INITIATE: self._initiate,
             Act.INITIATE_ANEW: self._initiate_anew,
             Act.RESET: lambda row, _c, _n, _w, plan: plan.reset.append(row.client),
@@ -152,6 +153,11 @@ class Cases:
             self._pacer.put(
                 row.client.id, row.claim.endpoint, active_at, idle=case.adopted, due=due
             )
+
+    def _unanswered(self, row: Row, case: Case, now: float, _wall: float, _plan: Plan) -> None:
+        # Of an idle client it is nobody's fault: it may be away.
+        if row.claim is not None and not case.adopted:
+            self._pacer.unanswered(row.claim.endpoint, now)
 
     def _initiate_anew(self, row: Row, case: Case, now: float, wall: float, plan: Plan) -> None:
         if row.claim is not None:

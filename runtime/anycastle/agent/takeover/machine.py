@@ -35,7 +35,7 @@ by the pacer, while INITIATING only; a late answer still confirms while BACKING_
     WAITING      TURN      packet too old             IDLE         -
     WAITING      MOVED     or STOP                    IDLE         LEAVE
     INITIATING   PACKET                               INITIATING   -
-    INITIATING   TIME      RESPONSE over              BACKING_OFF  CLOSE
+    INITIATING   TIME      RESPONSE over              BACKING_OFF  CLOSE, UNANSWERED
     INITIATING   MOVED     or STOP                    BACKING_OFF  CLOSE
     BACKING_OFF  PACKET                               BACKING_OFF  -
     BACKING_OFF  MOVED     or STOP                    BACKING_OFF  - (no further attempt)
@@ -106,12 +106,13 @@ class What(enum.Enum):
 
 
 class Act(enum.Enum):
-    """What has to be done. QUEUE, LEAVE, CLOSE concern the pacer; the others WireGuard
+    """What has to be done. QUEUE to UNANSWERED concern the pacer; the others WireGuard
     (INITIATE, INITIATE_ANEW, RESET, QUIET) and the people who watch (CONFIRM, GIVE_UP)."""
 
     QUEUE = enum.auto()
     LEAVE = enum.auto()
     CLOSE = enum.auto()
+    UNANSWERED = enum.auto()
     INITIATE = enum.auto()
     INITIATE_ANEW = enum.auto()
     RESET = enum.auto()
@@ -204,12 +205,12 @@ def _packet_later(case: Case, now: float) -> Step:
 
 def _response_over(case: Case, _now: float) -> Step:
     waiting = replace(case, state=State.BACKING_OFF, until=case.initiated_at + PATIENCE)
-    return waiting, (Act.CLOSE,)
+    return waiting, (Act.CLOSE, Act.UNANSWERED)
 
 
 def _overtaken(case: Case, now: float) -> Step:
-    case, acts = _response_over(case, now)
-    return replace(case, over=True), acts
+    case, _ = _response_over(case, now)
+    return replace(case, over=True), (Act.CLOSE,)
 
 
 def _no_more(case: Case, _now: float) -> Step:

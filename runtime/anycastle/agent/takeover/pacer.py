@@ -2,12 +2,17 @@
 
 When a node dies, all of its clients reach others at once. WireGuard answers more than
 512 queued handshake messages (kernel; wireguard-go: 128) with cookies, which costs each
-client 5 s, and in that mode takes 20 a second from one source address. So:
+client 5 s, and then, but only then, takes no more than 20 a second from one source address
+(kernel: receive.c asks for the cookie, and cookie.c for the rate limit after it, under load
+alone; wireguard-go's receive.go likewise). So:
 
 - at most `backlog` handshakes are open, each for machine.RESPONSE at most: the answers
-  to them are what could queue up;
-- SPACING lies between two initiations to the same source, a source being what
-  WireGuard's own limit counts: an IPv4 address, an IPv6 /64 (kernel, ratelimiter.c);
+  to them are what could queue up. This keeps WireGuard out of that mode, and a thousand
+  clients behind one NAT address need not wait for each other;
+- when an initiation to a source was not answered, WireGuard may be in that mode all the
+  same, for what others send it: SPACING lies between two initiations to that source for
+  the next CAREFUL. A source is what WireGuard's own limit counts: an IPv4 address, an
+  IPv6 /64 (kernel, ratelimiter.c);
 - the client that sent last goes first: somebody waits. Adopted ones, who are idle, last.
 
 Each source has a queue of its own, and a queue of sources whose turn it may be: taking
@@ -27,7 +32,9 @@ from anycastle.agent.takeover.timers import Timers
 from anycastle.model.addresses import Endpoint
 
 SPACING = 0.05
-"""Seconds between two initiations to one source."""
+"""Seconds between two initiations to a source that did not answer one."""
+CAREFUL = 10.0
+"""Seconds for which such a source is spaced."""
 BACKLOG = {"kernel": 300, "userspace": 100}
 """Open handshakes at most, by kind of WireGuard; well under what makes it send cookies."""
 
@@ -61,6 +68,7 @@ class Pacer:
         self._sources: dict[bytes, _Source] = {}
         self._ready: list[Ticket] = []
         self._open: set[str] = set()
+        self._careful: dict[bytes, float] = {}
         self._number = itertools.count()
 
     def put(
@@ -86,18 +94,29 @@ class Pacer:
         """Its handshake is no longer open."""
         self._open.discard(client)
 
+    def unanswered(self, endpoint: Endpoint, now: float) -> None:
+        """An initiation to this endpoint was not answered: be careful with its source."""
+        self._careful[source(endpoint)] = now + CAREFUL
+
     def take(self, now: float) -> Iterator[str]:
         """Clients whose turn has come, each now with an open handshake. Ask anew after
         each change: what was not taken stays."""
         self._wake(now)
         while len(self._open) < self.backlog and (ticket := self._best()):
             del self._tickets[ticket.client]
-            source = self._sources[ticket.source]
-            heapq.heappop(source.waiting)
-            source.parked = True
-            self._parked.push(now + SPACING, ticket.source)
+            heapq.heappop(self._sources[ticket.source].waiting)
             self._open.add(ticket.client)
+            self._next_of(ticket.source, now)
             yield ticket.client
+
+    def _next_of(self, key: bytes, now: float) -> None:
+        """Another client of the same source may follow: at once, or after SPACING."""
+        if self._careful.get(key, now) > now:
+            self._sources[key].parked = True
+            self._parked.push(now + SPACING, key)
+        else:
+            self._careful.pop(key, None)
+            self._offer(key)
 
     def next(self) -> float | None:
         """When `take` may find somebody without anything else happening: None: never."""
