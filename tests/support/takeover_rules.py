@@ -6,7 +6,6 @@ from ipaddress import IPv4Address
 
 from anycastle.agent.sessions import prefixes
 from anycastle.agent.takeover.machine import FRESH, INTERVAL
-from anycastle.agent.takeover.pacer import SPACING, source
 from tests.support.simulated_cluster import Site, World
 from tests.support.simulated_node import TOLERATED, Initiated, SimNode
 from tests.support.wireguard_model import stamp
@@ -62,8 +61,6 @@ def _far_enough(before: Initiated, what: Initiated) -> None:
     again = before.client == what.client and before.life == what.life
     if again and before.sent and what.sent:
         assert gap >= INTERVAL - ROUNDING, f"{what} {gap} s after another one"
-    if before.agent is what.agent and source(before.endpoint) == source(what.endpoint):
-        assert gap >= SPACING - ROUNDING, f"{what} {gap} s after {before}"
 
 
 def settled(world: World) -> None:
