@@ -25,6 +25,10 @@ OBJECT_EVENTS = 10_000
 Row = dict[str, Any]
 
 
+class ExportError(Exception):
+    """Events could not be exported. The message says why, and whose fault it is."""
+
+
 class Archive(Protocol):
     """Where objects go (`aws.archive.Archive`). Blocking."""
 

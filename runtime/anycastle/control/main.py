@@ -16,10 +16,10 @@ from pathlib import Path
 import psycopg
 
 from anycastle import __version__
-from anycastle.control import log, migrate, pki, server
+from anycastle.control import export, log, migrate, pki, server
 from anycastle.control import provision as provisioning
 from anycastle.control.auth import Role
-from anycastle.control.errors import ControlError, Unavailable
+from anycastle.control.errors import ControlError
 from anycastle.model import codec
 from anycastle.model.control import ControlSpec
 
@@ -46,7 +46,13 @@ def main() -> None:
         asyncio.run(_COMMANDS[arguments.command](spec, arguments))
     except codec.ModelError as error:
         sys.exit(f"anycastle-control: {arguments.config}: {error}")
-    except (migrate.SchemaError, pki.AuthorityError, ControlError, OSError) as error:
+    except (
+        migrate.SchemaError,
+        pki.AuthorityError,
+        export.ExportError,
+        ControlError,
+        OSError,
+    ) as error:
         sys.exit(f"anycastle-control: {error}")
     except psycopg.Error as error:
         sys.exit(f"anycastle-control: database: {str(error).strip()}")
@@ -103,7 +109,7 @@ async def _forget_node(spec: ControlSpec, arguments: argparse.Namespace) -> None
 
 async def _export_events(spec: ControlSpec, _: argparse.Namespace) -> None:
     if spec.audit is None:
-        raise Unavailable("no_archive", "no bucket to export to: the control spec has no `audit`")
+        raise export.ExportError("no bucket to export to: the control spec has no `audit`")
     # Here, because boto3 is installed where it is needed only.
     from anycastle.aws.archive import Archive  # noqa: PLC0415
     from anycastle.aws.errors import AwsError  # noqa: PLC0415
@@ -113,7 +119,7 @@ async def _export_events(spec: ControlSpec, _: argparse.Namespace) -> None:
         archive.check()
         exported = await provisioning.export_events(spec, spec.audit, archive, print)
     except AwsError as error:
-        raise Unavailable("archive", str(error)) from error
+        raise export.ExportError(str(error)) from error
     print(f"{exported} events exported")
 
 
