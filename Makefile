@@ -51,9 +51,10 @@ lab-test: setup-test ## a whole lab of its own
 preview: setup ## preview stacks without a cloud account (STACK=name, AGAINST=commit, PREVIEW=options)
 	@$(PYTHON) -m tools.preview $(STACK) $(if $(AGAINST),--against $(AGAINST)) $(PREVIEW)
 
-check: setup ## lint, types, import rules
+check: setup ## lint, types, workflows
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+	@$(PYTHON) -m tools.workflows
 	$(PYTHON) -m mypy
 
 lock: setup ## renew the lock files in requirements/ from the .in files
