@@ -126,7 +126,7 @@ class DrainWorld:
             20,
         )
 
-    def move(self, old: Node, new: Node, *, after: float, grace: float = 0.3) -> None:
+    def move(self, old: Node, new: Node, *, after: float, grace: float = 1.0) -> None:
         """A planned drain of `old`, whose client `new` takes over `after` seconds from its
         first packet. grace: seconds until the old one drops the client's keys."""
         before = old.sample()
@@ -160,6 +160,9 @@ def drain_world(make: MakePath, folder: Path) -> Iterator[DrainWorld]:
         far, nat, edge, server, *spaces = stack.enter_context(
             namespaces("client", "nat", "edge", "server", "one", "two")
         )
+        for space in (far, nat, edge, server, *spaces):
+            # Link-local addresses are of use at once, which neighbour discovery waits for.
+            space.run("sysctl -qw net.ipv6.conf.default.dad_transmits=0")
         daemons = Daemons(folder)
         stack.callback(daemons.stop_all)
         _wire_client(far, nat, edge)
