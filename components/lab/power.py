@@ -18,6 +18,7 @@ from components.lab.layout import Layout
 def kill(layout: Layout, host: str) -> None:
     """Raises FileNotFoundError when the lab has no such host."""
     hosts.load(layout, host)
+    container.silence(layout, host)
     container.kill(layout, host)
     container.unplug(layout, host)
 

@@ -50,7 +50,12 @@ class Outcome:
 
 
 class Story:
-    def __init__(self, world: World, probe: Probing, screen: Screen) -> None:
+    """home: brings every client to where its packets go; called when all nodes serve."""
+
+    def __init__(
+        self, world: World, probe: Probing, screen: Screen, home: Callable[[], None]
+    ) -> None:
+        self._home = home
         self._world = world
         self._probe = probe
         self._screen = screen
@@ -95,24 +100,25 @@ class Story:
     def _begin(self, text: str) -> View:
         """Wait until all nodes serve and all clients are answered, and let some time pass."""
         self._screen.scene("waiting for all nodes and clients")
-        names = self._world.clients
-        deadline = time.monotonic() + BACK
-
-        def calm() -> bool:
-            rows = self._rows()
-            return self._world.all_serving(self._seen) and not any(
-                row.cut_off or not row.owner for row in rows
-            )
-
-        while not calm():
-            if time.monotonic() > deadline:
-                raise DemoFault(f"nodes or clients ({', '.join(names)}) did not come back")
-            self._frame()
+        self._until(lambda: self._world.all_serving(self._seen), "a node does not serve")
+        self._home()
+        self._until(self._all_answered, "a client is not served")
         self._since = time.time()
         self._screen.scene(text)
         self._pass(QUIET)
         self._look()
         return self._seen
+
+    def _all_answered(self) -> bool:
+        return not any(row.cut_off or not row.owner for row in self._rows())
+
+    def _until(self, ready: Callable[[], bool], complaint: str) -> None:
+        """Raises DemoFault when it takes too long."""
+        deadline = time.monotonic() + BACK
+        while not ready():
+            if time.monotonic() > deadline:
+                raise DemoFault(f"{complaint} after {BACK:.0f} s: see `anycastle status`")
+            self._frame()
 
     def _until_answered(self, victims: Sequence[str]) -> bool:
         """True when some of them were not, in PATIENCE seconds."""
@@ -198,17 +204,14 @@ def without_takeover(world: World, screen: Screen) -> Iterator[None]:
 
 def tell(world: World, screen: Screen, probe: Probing, *, short: bool) -> list[Outcome]:
     """All scenes. short: only those with takeover."""
-    story = Story(world, probe, screen)
-    outcomes = scenes(story, takeover=True, start=lambda: None)
+    outcomes = scenes(Story(world, probe, screen, lambda: None), takeover=True)
     if not short:
         with without_takeover(world, screen):
-            outcomes += scenes(story, takeover=False, start=world.reconnect)
+            # Without takeover a client stays for two minutes where its packets no longer go.
+            outcomes += scenes(Story(world, probe, screen, world.reconnect), takeover=False)
     return outcomes
 
 
-def scenes(story: Story, *, takeover: bool, start: Callable[[], None]) -> list[Outcome]:
-    """start: brings everybody to the nearest node; without takeover that takes minutes."""
-    start()
+def scenes(story: Story, *, takeover: bool) -> list[Outcome]:
     crash = story.crash(takeover=takeover)
-    start()
     return [crash, story.drain(takeover=takeover, avoid=crash.node)]
