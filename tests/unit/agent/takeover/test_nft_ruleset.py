@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anycastle.agent.takeover.nft import ruleset
+from anycastle.agent.takeover.nft import ruleset, scripts
 from anycastle.agent.takeover.nft.ruleset import Ruleset
 from anycastle.model.addresses import Dual
 
@@ -32,7 +32,7 @@ def body(script: str, chain: str) -> list[str]:
 
 
 def loaded(**changes: bool) -> str:
-    return ruleset.load(RULES, ["up0"], [OTHER], **{"trusted": True, **changes})
+    return scripts.load(RULES, ["up0"], [OTHER], **{"trusted": True, **changes})
 
 
 def test_the_sets() -> None:
@@ -132,7 +132,7 @@ def test_what_wireguard_sends_is_learnt() -> None:
 
 
 def test_an_owner_of_both_families() -> None:
-    assert ruleset.owner(RULES, OTHER).splitlines() == [
+    assert scripts.owner(RULES, OTHER).splitlines() == [
         line
         for version, word, hop in ((4, "ip", "10.67.0.2"), (6, "ip6", "fd00:67::a40:2"))
         for line in (
@@ -155,8 +155,8 @@ def test_an_owner_of_both_families() -> None:
 
 def test_trust_is_kept_by_a_renewal_and_taken_by_a_first_load() -> None:
     off = "flush chain netdev t trusted\nadd rule netdev t trusted meta mark set 0 accept\n"
-    assert ruleset.trust(RULES, on=False) == off
-    assert ruleset.trust(RULES, on=True) == "flush chain netdev t trusted\n"
+    assert scripts.trust(RULES, on=False) == off
+    assert scripts.trust(RULES, on=True) == "flush chain netdev t trusted\n"
     assert loaded(trusted=False).endswith(off)
     assert "flush chain netdev t trusted" not in loaded()
 
@@ -179,7 +179,7 @@ def test_a_family_without_a_service_has_no_hook() -> None:
         "t", 1, RULES.addresses[:1], 51820, OWN, RULES.networks, clients=9, fabric="fabric0"
     )
     assert not any(
-        "ip6" in rule for rule in body(ruleset.load(only4, ["up0"], [], trusted=True), "in-up0")
+        "ip6" in rule for rule in body(scripts.load(only4, ["up0"], [], trusted=True), "in-up0")
     )
 
 
@@ -194,21 +194,21 @@ def test_odd_device_names() -> None:
 
 def test_markers_tell_rules_and_devices_from_sets() -> None:
     devices = [("fabric0", 1), ("up0", 2)]
-    wanted = ruleset.markers(RULES, ["up0"], devices)
-    assert ruleset.markers(RULES, ["up0"], reversed(devices)) == wanted
+    wanted = scripts.markers(RULES, ["up0"], devices)
+    assert scripts.markers(RULES, ["up0"], reversed(devices)) == wanted
     others = [
-        ruleset.markers(RULES, ["up0"], [("fabric0", 1), ("up0", 3)]),
-        ruleset.markers(RULES, ["up1"], devices),
-        ruleset.markers(dataclasses.replace(RULES, port=4500), ["up0"], devices),
+        scripts.markers(RULES, ["up0"], [("fabric0", 1), ("up0", 3)]),
+        scripts.markers(RULES, ["up1"], devices),
+        scripts.markers(dataclasses.replace(RULES, port=4500), ["up0"], devices),
     ]
     assert {other.sets for other in others} == {wanted.sets}
     assert len({wanted.rules, *(other.rules for other in others)}) == 4
-    assert ruleset.markers(dataclasses.replace(RULES, clients=9), ["up0"], devices) != wanted
+    assert scripts.markers(dataclasses.replace(RULES, clients=9), ["up0"], devices) != wanted
 
 
 def test_markers_replace_those_of_before() -> None:
-    wanted = ruleset.Markers("sets-1", "rules-2")
-    assert ruleset.mark(RULES, wanted, ["rules-1", "in-up0", "sets-1"]).splitlines() == [
+    wanted = scripts.Markers("sets-1", "rules-2")
+    assert scripts.mark(RULES, wanted, ["rules-1", "in-up0", "sets-1"]).splitlines() == [
         "add chain netdev t sets-1",
         "add chain netdev t rules-2",
         "delete chain netdev t rules-1",

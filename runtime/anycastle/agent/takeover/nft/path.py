@@ -1,4 +1,4 @@
-"""The packet path by nftables (`ruleset` has the rules and what a packet goes through).
+"""The packet path by nftables (`ruleset` says what a packet goes through).
 
 It keeps the promises of `takeover.path`: own indices are learnt on the uplinks' egress, a
 data packet under an index of ours is ours, another one is looked up by endpoint, reported
@@ -25,7 +25,7 @@ from typing import Literal
 
 from anycastle.agent.takeover.bpf import devices
 from anycastle.agent.takeover.bpf.devices import Device
-from anycastle.agent.takeover.nft import handover, ruleset
+from anycastle.agent.takeover.nft import handover, ruleset, scripts
 from anycastle.agent.takeover.nft.reader import NflogReader
 from anycastle.agent.takeover.nft.ruleset import VERSIONS, Ruleset
 from anycastle.agent.takeover.nft.tables import NftTable, run_program
@@ -127,7 +127,7 @@ class NftPath:
             self._nft.add(f"forgotten{version}", part)
 
     def trust(self, on: bool) -> None:
-        self._nft.run(ruleset.trust(self._rules, on=on))
+        self._nft.run(scripts.trust(self._rules, on=on))
 
     # events and counters
 
@@ -155,7 +155,7 @@ class NftPath:
         """Works without `ensure` as well, whatever an earlier agent left behind."""
         try:
             if self._nft.chains():
-                self._nft.run(ruleset.delete(self._rules))
+                self._nft.run(scripts.delete(self._rules))
             if devices.find(self._rules.fabric):
                 self._remove_filters()
         finally:
@@ -178,7 +178,7 @@ class NftPath:
         rules, present = self._rules, self._nft.chains()
         names = [device.name for device in uplinks]
         numbers = [(device.name, device.port.index) for device in (*uplinks, fabric)]
-        markers = ruleset.markers(rules, names, numbers)
+        markers = scripts.markers(rules, names, numbers)
         hooks = ruleset.hook_chains(names)
         self._owners = ruleset.owners_of(present)
         old = {name for name in present if ruleset.is_hook_chain(name)} - hooks
@@ -187,14 +187,14 @@ class NftPath:
         script = ""
         if markers.sets not in present:
             # Sets can't be changed: those of another shape go, with all they hold.
-            script = ruleset.delete(rules) if present else ""
+            script = scripts.delete(rules) if present else ""
             present, old = set(), set()
             self._known, self._owners = None, set()
         # An uplink without rules: indices may have been handed out that are not known.
         trusted = hooks <= present
-        script += ruleset.load(rules, names, self._owners, trusted=trusted)
-        script += ruleset.mark(rules, markers, present)
-        self._nft.run(script + ruleset.remove_chains(rules, sorted(old)))
+        script += scripts.load(rules, names, self._owners, trusted=trusted)
+        script += scripts.mark(rules, markers, present)
+        self._nft.run(script + scripts.remove_chains(rules, sorted(old)))
         return True
 
     def _hand_over(self, uplinks: Sequence[Device]) -> bool:
@@ -231,7 +231,7 @@ class NftPath:
 
     def _add_owners(self, owners: set[IPv4Address]) -> None:
         new = owners - self._owners
-        self._nft.run("".join(ruleset.owner(self._rules, owner) for owner in sorted(new)))
+        self._nft.run("".join(scripts.owner(self._rules, owner) for owner in sorted(new)))
         self._owners |= new
 
     @contextmanager

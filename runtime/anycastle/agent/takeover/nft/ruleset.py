@@ -1,4 +1,4 @@
-"""The nftables ruleset of the packet path, as text for `nft -f -`. Pure.
+"""The rules of the packet path by nftables, as text. Pure; `scripts` makes transactions of it.
 
 One table of family netdev, the only one with hooks before routing that can also send a
 packet on to a neighbour. What a packet goes through, by chain:
@@ -16,22 +16,17 @@ packet on to a neighbour. What a packet goes through, by chain:
 N is 4 or 6. The endpoint's value is a mark and not a verdict, because the kernel walks
 every verdict of every map when a table with verdicts changes, 100,000 of them each time.
 
-Everything is added idempotently and chains are flushed before they get their rules, all
-in one transaction: the same text loads the ruleset, and renews it under traffic with the
-sets (the indices, the endpoints) as they are. Only `trusted` is left as it is found.
-
 Offsets: `@th` is the UDP header, the WireGuard message starts at bit 64, its (sender or
 receiver) index at 96, a response's receiver index at 128 (WireGuard's white paper, 5.4).
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from anycastle.model.addresses import Address, Dual, fabric_interface, fabric_mac
 
@@ -81,87 +76,8 @@ class Ruleset:
     fabric: str
 
 
-class Markers(NamedTuple):
-    """sets: with the same, what was learnt can be kept. rules: with the same, all is done."""
-
-    sets: str
-    rules: str
-
-
-def load(
-    rules: Ruleset, uplinks: Sequence[str], owners: Iterable[IPv4Address], *, trusted: bool
-) -> str:
-    """The script that makes the table, or renews it.
-
-    uplinks: devices that exist. owners: that there are chains for. trusted: leave it at what
-    was allowed until now; else relaying is switched off.
-    """
-    lines = [f"add table netdev {rules.table}", *_sets(rules)]
-    lines += [f"add counter netdev {rules.table} {name}" for name in COUNTERS]
-    chains = dict(_chains(rules, uplinks))
-    hooks = dict(_hooks(uplinks))
-    lines += [_add_chain(rules, name, hooks.get(name, "")) for name in ("trusted", *chains)]
-    lines += [f"flush chain netdev {rules.table} {name}" for name in chains]
-    lines += [
-        f"add rule netdev {rules.table} {name} {rule}"
-        for name, body in chains.items()
-        for rule in body
-    ]
-    script = _script(lines)
-    script += "".join(owner(rules, loopback) for loopback in sorted(owners))
-    return script + ("" if trusted else trust(rules, on=False))
-
-
-def owner(rules: Ruleset, loopback: IPv4Address) -> str:
-    """The script that makes it possible to relay to this node."""
-    lines = []
-    for version in VERSIONS:
-        name = owner_chain(version, loopback)
-        lines += [_add_chain(rules, name), f"flush chain netdev {rules.table} {name}"]
-        lines += [
-            f"add rule netdev {rules.table} {name} {rule}"
-            for rule in _owner(rules, version, loopback)
-        ]
-        element = f"{{ {mark_of(loopback):#010x} : goto {name} }}"
-        lines.append(f"add element netdev {rules.table} owners{version} {element}")
-    return _script(lines)
-
-
-def trust(rules: Ruleset, *, on: bool) -> str:
-    """The script that allows relaying, or has foreign packets go to WireGuard instead."""
-    lines = [f"flush chain netdev {rules.table} trusted"]
-    if not on:
-        lines.append(f"add rule netdev {rules.table} trusted meta mark set 0 accept")
-    return _script(lines)
-
-
-def remove_chains(rules: Ruleset, names: Iterable[str]) -> str:
-    return _script(f"delete chain netdev {rules.table} {name}" for name in names)
-
-
-def delete(rules: Ruleset) -> str:
-    """The script that deletes the table, which must be there."""
-    return f"delete table netdev {rules.table}\n"
-
-
-def markers(rules: Ruleset, uplinks: Sequence[str], devices: Iterable[tuple[str, int]]) -> Markers:
-    """Names of the empty chains that say what is loaded.
-
-    devices: names and numbers, because rules hold the numbers of the devices. Neither the
-    owners nor what is trusted make another ruleset of it.
-    """
-    text = load(rules, uplinks, (), trusted=True) + repr(sorted(devices))
-    return Markers(f"sets-{_digest(repr(list(_sets(rules))))}", f"rules-{_digest(text)}")
-
-
-def mark(rules: Ruleset, wanted: Markers, present: Iterable[str]) -> str:
-    """The script that makes the empty chains, in place of those that are there."""
-    stale = [one for one in present if one.startswith(("sets-", "rules-")) and one not in wanted]
-    return _script(_add_chain(rules, one) for one in wanted) + remove_chains(rules, sorted(stale))
-
-
 def hook_chains(uplinks: Iterable[str]) -> set[str]:
-    return {name for name, _ in _hooks(uplinks)}
+    return {name for name, _ in hooks(uplinks)}
 
 
 def is_hook_chain(name: str) -> bool:
@@ -189,7 +105,7 @@ def owner_of(mark: int) -> IPv4Address | None:
 # sets ----------------------------------------------------------------------
 
 
-def _sets(rules: Ruleset) -> Iterator[str]:
+def sets(rules: Ruleset) -> Iterator[str]:
     index = "typeof @th,96,32; size {size}; flags dynamic,timeout; timeout {seconds}s;"
     indices = 4 * rules.clients
     yield f"add limit netdev {rules.table} events {{ {_EVENTS}; }}"
@@ -216,15 +132,15 @@ def _map(rules: Ruleset, name: str, spec: str) -> str:
 # chains --------------------------------------------------------------------
 
 
-def _hooks(uplinks: Iterable[str]) -> Iterator[tuple[str, str]]:
+def hooks(uplinks: Iterable[str]) -> Iterator[tuple[str, str]]:
     """(name, hook) of the chains that the kernel calls."""
     for uplink in uplinks:
         for prefix, hook in (("in", "ingress"), ("out", "egress")):
             spec = f'type filter hook {hook} device "{uplink}" priority -150; policy accept;'
-            yield f"{prefix}-{_word(uplink)}", spec
+            yield f"{prefix}-{word(uplink)}", spec
 
 
-def _chains(rules: Ruleset, uplinks: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+def chains(rules: Ruleset, uplinks: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
     """(name, rules) of every chain but `trusted` and the owners'."""
     for version in VERSIONS:
         yield f"report{version}", _report(rules, version)
@@ -235,8 +151,8 @@ def _chains(rules: Ruleset, uplinks: Sequence[str]) -> Iterator[tuple[str, list[
         yield f"relayed{version}", _relayed(rules, version)
         yield f"learn{version}", _learn(version)
     for uplink in uplinks:
-        yield f"in-{_word(uplink)}", list(_in(rules))
-        yield f"out-{_word(uplink)}", list(_out(rules))
+        yield f"in-{word(uplink)}", list(_in(rules))
+        yield f"out-{word(uplink)}", list(_out(rules))
 
 
 _ACCEPT = "meta mark set 0 accept"
@@ -262,7 +178,7 @@ def _report(rules: Ruleset, version: Version) -> list[str]:
     return [f"{once} {_GLOBAL} {_log(rules, version, 'foreign')} return", "counter name suppressed"]
 
 
-def _owner(rules: Ruleset, version: Version, loopback: IPv4Address) -> list[str]:
+def owner(rules: Ruleset, version: Version, loopback: IPv4Address) -> list[str]:
     network = rules.networks.v4 if version == 4 else rules.networks.v6
     hop = fabric_interface(network, loopback).ip
     return [
@@ -348,21 +264,6 @@ def _out(rules: Ruleset) -> Iterator[str]:
         yield f"{sent} {_RESPONSE} jump learn{version}"
 
 
-# text ----------------------------------------------------------------------
-
-
-def _add_chain(rules: Ruleset, name: str, hook: str = "") -> str:
-    return f"add chain netdev {rules.table} {name}" + (f" {{ {hook} }}" if hook else "")
-
-
-def _word(device: str) -> str:
+def word(device: str) -> str:
     """A device's name in a chain's, which has fewer characters to choose from."""
     return re.sub(r"[^A-Za-z0-9_.-]", lambda found: f"_{ord(found[0]):02x}", device)
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _script(lines: Iterable[str]) -> str:
-    return "".join(f"{line}\n" for line in lines)
