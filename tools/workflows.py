@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,7 +49,10 @@ def build(shell: Shell, target: Path) -> None:
     go = go_toolchain.find(shell, MODULE / "go.mod")
     partial = target.with_name(f"{target.name}.partial")
     words: list[str | Path] = [go, "build", "-mod=readonly", "-trimpath", "-ldflags", "-s -w"]
-    shell.run([*words, "-o", partial, PACKAGE], cwd=MODULE, env=pulumi_cli.go_environment())
+    with tempfile.TemporaryDirectory(dir=target.parent) as work:
+        own = {"GOCACHE": f"{work}/build", "GOMODCACHE": f"{work}/modules"}
+        environment = {**pulumi_cli.go_environment(), **own}
+        shell.run([*words, "-o", partial, PACKAGE], cwd=MODULE, env=environment)
     partial.rename(target)
 
 
