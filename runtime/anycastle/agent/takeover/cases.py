@@ -189,7 +189,7 @@ class Cases:
     def _give_up(self, row: Row, case: Case, now: float, wall: float, plan: Plan) -> None:
         rests = case.rest_until > now
         reason = f"no answer to {ATTEMPTS} initiations" if rests else "no answer, no more packets"
-        seconds = None if case.first_at == case.packet_at == -math.inf else now - case.first_at
+        seconds = None if math.isinf(case.packet_at) else now - case.first_at
         plan.observed.append(Measured("gave_up", seconds))
         self._results["gave_up"] += 1
         message = f"{row.client.name}: not taken over: {reason}"
