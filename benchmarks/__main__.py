@@ -31,6 +31,7 @@ NAMES = (
     "feed_fanout",
     "client_add",
     "preview",
+    "preview_regions",
     "footprint",
     "packet_cost",
     "path_cost",
