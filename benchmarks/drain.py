@@ -10,7 +10,8 @@ Three measurements on the lab's real wireguard-go clients behind NAT:
 - a rolling drain of every node in turn, with 20 Mbit/s up and down through one client of
   each site.
 
-Peer: the same drains with takeover switched off.
+Peer: the same drains with takeover switched off; of the rolling drain, the same streams for
+as long while nothing happens, because on few cores 20 Mbit/s each way is a load of its own.
 """
 
 from __future__ import annotations
@@ -41,12 +42,15 @@ PASSIVE_WAIT = 150.0
 the node that is alive, and silent about its loss, keep the client's own from firing."""
 
 
+Name = Literal["drain", "resume", "rolling", "quiet"]
+
+
 class Phase(msgspec.Struct, frozen=True, kw_only=True):
     """Over all streams while `phase` went on. gap: seconds, the longest; late: the sender's
     own worst lateness in that time. took: seconds until the command came back."""
 
     node: str
-    phase: Literal["drain", "resume", "rolling"]
+    phase: Name
     sessions: int
     sent: int
     lost_up: int
@@ -89,7 +93,8 @@ def drains(lab: Lab, mode: str, number: int, options: Options) -> list[Phase]:
 def rolls(lab: Lab, options: Options) -> list[Phase]:
     """Every node in turn, each resumed before the next is drained."""
     journal = Journal("drain-rolling", Phase, resume=options.resume)
-    rest = lab.nodes[len(journal.entries) :]
+    done = {entry.node for entry in journal.entries}
+    rest = [node for node in lab.nodes if node not in done]
     if not rest:
         return journal.entries
     first = [lab.clients_of(site)[0] for site in ("site1", "site2")]
@@ -102,8 +107,13 @@ def rolls(lab: Lab, options: Options) -> list[Phase]:
             took = command(lab, "drain", node)
             command(lab, "resume", node)
             time.sleep(SETTLING)
-            journal.add(phase("rolling", node, count, took, probe.window(began, forget=True)))
-            say(f"rolling: {shown(journal.entries[-1])}")
+            rolled = phase("rolling", node, count, took, probe.window(began, forget=True))
+            began, length = time.time(), time.time() - began
+            time.sleep(length)
+            quiet = phase("quiet", node, count, length, probe.window(began, forget=True))
+            for entry in (rolled, quiet):
+                journal.add(entry)
+                say(f"rolling: {shown(entry)}")
     return journal.entries
 
 
@@ -118,7 +128,7 @@ def drained(lab: Lab, probe: Probing, node: str, wait: float) -> Iterator[Phase]
             time.sleep(SETTLING)
             if wait:
                 probe.answering(lab.clients, wait)
-            name: Literal["drain", "resume"] = "drain" if verb == "drain" else "resume"
+            name: Name = "drain" if verb == "drain" else "resume"
             yield phase(name, node, count, took, probe.window(began, forget=True))
     finally:
         lab.cli("node", "resume", node)
@@ -153,9 +163,7 @@ def transfers(lab: Lab) -> list[TransferSpec]:
     return specs
 
 
-def phase(
-    name: Literal["drain", "resume", "rolling"], node: str, count: int, took: float, found: Answer
-) -> Phase:
+def phase(name: Name, node: str, count: int, took: float, found: Answer) -> Phase:
     return Phase(
         node=node,
         phase=name,
@@ -179,16 +187,19 @@ def results(
     for name in ("drain", "resume"):
         ours = [each for each in active if each.phase == name]
         theirs = [each for each in passive if each.phase == name]
-        yield from echoes(name, ours, theirs, f"{RATE:.0f} packets/s a client")
+        peer = f"a {'drain' if name == 'drain' else 'return'} with takeover off"
+        yield from echoes(name, ours, theirs, peer, f"{RATE:.0f} packets/s a client")
         yield from tcp(name, ours, theirs)
-    theirs = [each for each in passive if each.phase == "drain"]
-    yield from echoes("rolling", rolling, theirs, "20 Mbit/s up and down a site")
+    ours = [each for each in rolling if each.phase == "rolling"]
+    quiet = [each for each in rolling if each.phase == "quiet"]
+    yield from echoes(
+        "rolling", ours, quiet, "the same streams, nothing drained", "20 Mbit/s up and down a site"
+    )
 
 
 def echoes(
-    name: str, ours: Sequence[Phase], theirs: Sequence[Phase], load: str
+    name: str, ours: Sequence[Phase], theirs: Sequence[Phase], peer: str, load: str
 ) -> Iterator[Result]:
-    peer = "a drain with takeover off" if name != "resume" else "a return with takeover off"
     notes = (
         f"{len(ours)} times, {load}, {sum(each.sent for each in ours)} packets, "
         f"{sum(each.sessions for each in ours)} sessions on the nodes at the beginning; "
@@ -249,7 +260,7 @@ def shown(done: Phase) -> str:
     return (
         f"{done.phase} of {done.node} ({done.sessions} sessions, {done.took:.1f} s): "
         f"{done.lost_up} up, {done.lost_down} down lost of {done.sent}, "
-        f"gap {1000 * done.gap:.0f} ms, TCP {done.tcp_again} again, gap {1000 * done.tcp_gap:.0f} ms"
+        f"gap {1000 * done.gap:.0f} ms (sender late by {1000 * done.late:.0f}), TCP {done.tcp_again} again, gap {1000 * done.tcp_gap:.0f} ms"
     )
 
 

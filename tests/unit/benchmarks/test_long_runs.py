@@ -67,7 +67,7 @@ def phase(name: str, up: int, down: int, gap: float) -> Phase:
 def test_a_drain_counts_both_ways() -> None:
     active = [phase("drain", 0, 0, 0.013), phase("resume", 0, 1, 0.06)]
     passive = [phase("drain", 900, 800, 15.0), phase("resume", 0, 0, 0.02)]
-    rolling = [phase("rolling", 0, 0, 0.03)]
+    rolling = [phase("rolling", 0, 0, 0.03), phase("quiet", 5, 0, 0.02)]
     by_name = {line.benchmark: line for line in drain.results(active, passive, rolling)}
     up = by_name["drain.drain.lost_up"]
     assert (up.value, up.peer_value, up.met) == (0, 900, True)
@@ -77,6 +77,7 @@ def test_a_drain_counts_both_ways() -> None:
     assert by_name["drain.resume.longest_gap"].met is False
     assert by_name["drain.drain.tcp_retransmitted"].value == 1
     assert by_name["drain.rolling.lost_down"].value == 0
+    assert by_name["drain.rolling.lost_up"].peer_value == 5
 
 
 def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
