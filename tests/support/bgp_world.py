@@ -233,6 +233,7 @@ def _wire(node: Node, edge: Namespace, client: Namespace | None) -> None:
     link = spec.edges[0]
     veth(space, "up0", edge, spec.name)
     for local, remote in ((link.local4, link.remote4), (link.local6, link.remote6)):
+        assert local is not None, "this world's links are of both families"
         add_address(space, "up0", str(local))
         add_address(edge, spec.name, f"{remote}/{local.network.prefixlen}")
     veth(space, "wg0", client or space, "wg0x")
@@ -298,10 +299,12 @@ def _edge_config(nodes: Sequence[Node]) -> str:
 
 def _edge_peering(spec: NodeSpec, version: int) -> str:
     link = spec.edges[0]
-    near, far = (link.remote4, link.local4) if version == 4 else (link.remote6, link.local6)
+    ends = link.session(version)
+    assert ends is not None, "this world's links are of both families"
+    far, near = ends
     return f"""
 protocol bgp '{spec.name}-{version}' {{
-    local {near} as {EDGE_ASN}; neighbor {far.ip} as {spec.asn};
+    local {near} as {EDGE_ASN}; neighbor {far} as {spec.asn};
     bfd on; hold time 9; connect delay time 1; connect retry time 1; error wait time 1, 2;
     ipv{version} {{ import all; export where net.len = 0 || net.len = {32 if version == 4 else 128}; }};
 }}"""

@@ -199,8 +199,9 @@ class SteeredWorld:
         wait_for("takeover is on", lambda: node.status()["takeover"] == "bpf", 20)
 
     def arrive(self, client: Client, node: Node, timeout: float = 10.0) -> None:
-        """Wait until this node owns the client."""
+        """Wait until this node owns the client, and all others know."""
         wait_for("the client moved", lambda: self.owners(client) == [node], timeout)
+        assert self.owner(client, timeout) is node
 
     def other(self, *than: Node) -> Node:
         """A node that is none of these."""

@@ -203,6 +203,7 @@ class WireGuardContract:
         world.reconcile()
         mark = world.spec.wireguard.fwmark
         far6 = world.spec.edges[0].remote6
+        assert far6 is not None
         assert world.network.source_of(mark, FAR4) == ANYCAST4
         assert world.network.source_of(mark, far6) == ANYCAST6
         assert world.network.source_of(0, FAR4) == IPv4Address("10.65.0.3")

@@ -21,6 +21,7 @@ from anycastle.agent.cache import Cache, CacheError
 from anycastle.agent.control_client import ControlClient
 from anycastle.agent.datapath import DataPath
 from anycastle.agent.datapath import Edges as KernelEdges
+from anycastle.agent.desired import uplinks
 from anycastle.agent.events import Emitter
 from anycastle.agent.feed import Feed, FeedState
 from anycastle.agent.health.probe import Surroundings
@@ -66,8 +67,7 @@ def open_kernel(settings: Settings) -> KernelEdges:
 def open_path(settings: Settings) -> PacketPath:
     """The packet path of a real node, set up. Blocks; raises PathError."""
     spec = settings.spec
-    uplinks = list(dict.fromkeys(edge.device for edge in spec.edges))
-    return choose(uplinks, spec.fabric.device, candidates(spec))
+    return choose(uplinks(spec), spec.fabric.device, candidates(spec))
 
 
 @dataclass(frozen=True)

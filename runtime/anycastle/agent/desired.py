@@ -199,6 +199,12 @@ def towards_clients(spec: NodeSpec, version: int) -> list[NextHop]:
     return [NextHop(device, session[1]) for device, session in sessions if session]
 
 
+def uplinks(spec: NodeSpec) -> tuple[str, ...]:
+    """The devices over which clients' packets come and go."""
+    gateways = [gateway.device for gateway in spec.gateways]
+    return tuple(dict.fromkeys([*(edge.device for edge in spec.edges), *gateways]))
+
+
 def _sysctls(spec: NodeSpec) -> tuple[Sysctl, ...]:
     """Settings of the node's own network namespace.
 
@@ -206,8 +212,7 @@ def _sysctls(spec: NodeSpec) -> tuple[Sysctl, ...]:
     are asymmetric by nature.
     """
     device = spec.wireguard.device
-    uplinks = dict.fromkeys(hop.device for hop in (*spec.edges, *spec.gateways))
-    inbound = (device, spec.fabric.device, *uplinks)
+    inbound = (device, spec.fabric.device, *uplinks(spec))
     return (
         Sysctl("net.ipv4.ip_forward", "1"),
         Sysctl("net.ipv6.conf.all.forwarding", "1"),

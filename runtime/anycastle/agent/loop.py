@@ -25,6 +25,7 @@ import structlog
 from anycastle.agent import settings as settings_files
 from anycastle.agent import systemd
 from anycastle.agent.apply import ApplyResult
+from anycastle.agent.desired import uplinks
 from anycastle.agent.diff import change_operations
 from anycastle.agent.draining import STOP_LIMIT
 from anycastle.agent.health import machine as states
@@ -279,7 +280,7 @@ class Loop:
         spec = self.state.spec
         # Often enough it was our own apply; then the reconcile finds nothing to do.
         self._work.converge.poke()
-        names = (spec.wireguard.device, *(hop.device for hop in (*spec.edges, *spec.gateways)))
+        names = (spec.wireguard.device, *uplinks(spec))
         links = tuple(flags(name) for name in names)
         if links == self._links:
             return

@@ -288,9 +288,11 @@ class Sessions:
         owned = self.owned[owned.client.id] = _with(owned, sample, handshake=owned.handshake)
         if sample.endpoint is None or sample.endpoint == owned.endpoint:
             seen.roamed = None
-        elif seen.roamed is None or seen.roamed[0] != sample.endpoint:
-            seen.roamed = (sample.endpoint, sample.received)
-        elif (sample.received - seen.roamed[1]) % 16:
+        elif (
+            seen.roamed is None
+            or seen.roamed[0] != sample.endpoint
+            or (sample.received - seen.roamed[1]) % 16
+        ):
             seen.roamed = (sample.endpoint, sample.received)
         elif sample.received > seen.roamed[1]:
             seen.roamed = None

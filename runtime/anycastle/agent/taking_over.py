@@ -1,9 +1,7 @@
 """Joins the takeover's core (`takeover.takeover`) to the node.
 
-What happens goes in: packets, routes, sessions, clients, time. What comes out, plans, is
-carried out in the data path's worker, in order. While one is being carried out the next
-ones are gathered and go together, so that a hundred thousand routes at a start are some
-calls and not as many.
+What happens goes in: packets, routes, sessions, clients, time. What comes out are plans,
+which are carried out beside the loop (`plans`).
 
 The packet path is opened when the data path below it is made, and looked at again after
 each reconcile: links that were made anew have lost their programs. After each opening, and
@@ -17,12 +15,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable
 
 import structlog
 
-from anycastle.agent.datapath import PathNews, Steps
-from anycastle.agent.desired import client_peers
+from anycastle.agent.datapath import PathNews
+from anycastle.agent.desired import uplinks
 from anycastle.agent.health.probes import clock
 from anycastle.agent.inbox import (
     Inbox,
@@ -34,7 +32,7 @@ from anycastle.agent.inbox import (
     TookOver,
 )
 from anycastle.agent.jobs import Job, jittered
-from anycastle.agent.netlink.edge import NetworkError
+from anycastle.agent.plans import Plans
 from anycastle.agent.sessions import Outcome
 from anycastle.agent.state import State
 from anycastle.agent.takeover.clock import complaint
@@ -42,7 +40,6 @@ from anycastle.agent.takeover.pacer import BACKLOG
 from anycastle.agent.takeover.path import EventKind, PacketEvent, PacketPath, PathError
 from anycastle.agent.takeover.plan import Plan
 from anycastle.agent.takeover.takeover import Takeover
-from anycastle.agent.wireguard.edge import Initiate, PeerConfig, WireGuardError
 from anycastle.model.addresses import Endpoint, Network
 from anycastle.model.client import Client
 from anycastle.model.status import NodeState
@@ -80,9 +77,7 @@ class TakingOver:
         self._path: PacketPath | None = None
         self._trusted = False
         self._stale = False
-        self._plans: list[Plan] = []
-        self._trust_now = False
-        self._carrying = False
+        self._plans = Plans(state, inbox, start)
         self._hints: dict[Endpoint, float] = {}
         self._timer: asyncio.TimerHandle | None = None
         self.job = Job(self._attend, SPACING)
@@ -210,11 +205,9 @@ class TakingOver:
             return ATTEND
         if self._core is None:
             return ATTEND
-        devices = [edge.device for edge in state.spec.edges]
-        devices += [gateway.device for gateway in state.spec.gateways]
-        uplinks = tuple(dict.fromkeys(devices))
+        fabric = state.spec.fabric.device
         try:
-            news = await state.edges.data_path.attend_path(uplinks, state.spec.fabric.device)
+            news = await state.edges.data_path.attend_path(uplinks(state.spec), fabric)
         except PathError as error:
             self._inbox.put(PathFailed(str(error)))
             return RETRY
@@ -287,8 +280,8 @@ class TakingOver:
         """Let it relay, once its relays are right and the sessions that are here known."""
         known = self._state.has_snapshot and self._state.around.sampled_at is not None
         if known and self._path is not None and not self._trusted and not self._stale:
-            self._trusted = self._trust_now = True
-            self._carry_on()
+            self._trusted = True
+            self._plans.trust()
 
     # carrying out ----------------------------------------------------------
 
@@ -303,69 +296,18 @@ class TakingOver:
             self._hurry(time.monotonic() + HINTED)
         plan.events, plan.observed, plan.sample = [], [], False
         if plan:
-            self._gather(plan)
-            self._carry_on()
+            self._plans.add(plan)
         self._wake_in_time()
-
-    def _gather(self, plan: Plan) -> None:
-        last = self._plans[-1] if self._plans else None
-        # An initiation that is followed by a reset must not be carried out after it.
-        if last is None or (last.initiate and (plan.reset or plan.forget)):
-            self._plans.append(plan)
-        else:
-            last.merge(plan)
-
-    def _carry_on(self) -> None:
-        if self._carrying or not (self._plans or self._trust_now):
-            return
-        self._carrying = True
-        steps = [self._steps(plan) for plan in self._plans]
-        if self._trust_now:
-            steps.append(Steps(trust=True))
-        self._plans, self._trust_now = [], False
-        self._start(self._carry_out(steps))
-
-    async def _carry_out(self, steps: Sequence[Steps]) -> None:
-        try:
-            errors = await self._state.edges.data_path.take_over(steps)
-        except (WireGuardError, NetworkError) as error:
-            errors = [str(error)]
-        anew = [key for each in steps for key in each.restarted]
-        self._inbox.put(TookOver(tuple(anew), tuple(errors)))
 
     def took_over(self, notice: TookOver) -> None:
         """Plans were carried out, perhaps in part."""
-        self._carrying = False
         self._state.sessions.restarted(notice.restarted)
         if notice.errors:
             self._state.metrics.errors.labels("takeover").inc(len(notice.errors))
             log.warning("takeover failed in part", reason=notice.errors[0], n=len(notice.errors))
             self._stale = True
             self.job.poke()
-        self._carry_on()
-
-    def _steps(self, plan: Plan) -> Steps:
-        """With the clients as they are now: one that was removed must not come back.
-
-        Nothing is done for `plan.quiet`: `Initiate` leaves no keepalive behind.
-        """
-        enrolled, now = self._state.cache.clients, time.time()
-
-        def peers(client: Client) -> list[PeerConfig]:
-            return client_peers(enrolled[client.id], now) if client.id in enrolled else []
-
-        return Steps(
-            forget=plan.forget,
-            reset=[peer for client in plan.reset for peer in peers(client)],
-            initiate=[
-                Initiate(peer, one.endpoint, one.anew)
-                for one in plan.initiate
-                for peer in peers(one.client)
-                if peer.public_key == one.credential.public_key
-            ],
-            remove_relays=plan.remove_relays,
-            put_relays=plan.put_relays,
-        )
+        self._plans.carried_out()
 
     def _wake_in_time(self) -> None:
         at = self._core.next_tick() if self._core is not None else None

@@ -85,6 +85,8 @@ def _row(node: NodeView) -> list[Any]:
 
 
 def _split(takeover: str) -> tuple[str, str]:
-    """`none: REASON` has too much to say for a table: (word, sentence or "")."""
+    """`KIND: REASON` has too much to say for a table: (word, sentence or "")."""
     word, _, reason = takeover.partition(": ")
-    return word, f"no takeover: {reason}" if reason else ""
+    if not reason:
+        return word, ""
+    return word, f"no takeover: {reason}" if word == "none" else f"takeover by {word}: {reason}"

@@ -166,13 +166,11 @@ def test_a_client_that_comes_back_within_the_grace_stays_announced() -> None:
 
 
 def test_what_leaves_is_withdrawn_with_the_client_and_with_the_device() -> None:
-    for end in (
-        lambda world: world.sessions.remove([ONE.id], NOW + 7),
-        lambda world: world.sessions.device_gone(NOW + 7),
-    ):
-        world = owned_world()
+    removed, bare = owned_world(), owned_world()
+    for world in (removed, bare):
         world.hears(NOW + 5, now=NOW + 6)
-        assert end(world).withdraw == PREFIXES
+    assert removed.sessions.remove([ONE.id], NOW + 7).withdraw == PREFIXES
+    assert bare.sessions.device_gone(NOW + 7).withdraw == PREFIXES
 
 
 def test_an_older_route_of_another_node_changes_nothing() -> None:

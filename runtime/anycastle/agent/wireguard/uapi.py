@@ -7,6 +7,7 @@ answer is lines `key=value`, `errno=N` and an empty line. Keys are in hexadecima
 from __future__ import annotations
 
 import errno
+import functools
 import ipaddress
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -176,7 +177,7 @@ def _sample(key: Key, fields: dict[str, str]) -> PeerSample:
     nanos = _field(fields, "last_handshake_time_nsec", int, 0)
     return PeerSample(
         key,
-        _field(fields, "endpoint", Endpoint.parse, None),
+        _field(fields, "endpoint", _endpoint, None),
         seconds + nanos / 1e9,
         _field(fields, "rx_bytes", int, 0),
         _field(fields, "tx_bytes", int, 0),
@@ -240,6 +241,12 @@ def _hex(text: str) -> bytes:
     if len(raw) != 32:
         raise ValueError(f"a key has 32 bytes, this one has {len(raw)}")
     return raw
+
+
+@functools.lru_cache(maxsize=65536)
+def _endpoint(text: str) -> Endpoint:
+    """They are the same from sample to sample, and parsing one is most of the work."""
+    return Endpoint.parse(text)
 
 
 def _network(text: str) -> Network:
