@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
+from rich.console import Console
+from rich.live import Live as RichLive
 
 from anycastle.model.status import NodeReport, NodeState
 from tools.demo.__main__ import conclusion
-from tools.demo.screen import Plain, Row, duration, table
+from tools.demo.screen import Plain, Row, Terminal, duration, table
 from tools.demo.story import DRAIN, KILL, Outcome
 from tools.demo.world import DemoFault, View
 from tools.measure import switch
@@ -85,6 +89,24 @@ def test_plain_output_says_what_changed(capsys: pytest.CaptureFixture[str]) -> N
         (True, False),
         (False, True),
     ]
+
+
+def test_lines_that_stay_in_place() -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=100, color_system=None)
+    with RichLive(console=console, auto_refresh=False) as shown:
+        screen = Terminal(console, shown)
+        screen.scene("ams-1 loses its power")
+        screen.show(
+            [Row("site1-c1", "ams-2", live()), Row("site1-c2", "", live(0, 3.2, 3.2))],
+            {"ams-1": "silent", "ams-2": "UP"},
+        )
+        shown.refresh()
+    text = out.getvalue()
+    assert "ams-1 loses its power" in text
+    assert "ams-1 silent" in text
+    assert "silent for 3.2 s" in text
+    assert text.count("silent for") == text.count("site1-c2")
 
 
 def test_the_busiest_node_that_serves() -> None:
