@@ -1,58 +1,40 @@
 """The deployment of one stack: settings, components, outputs."""
 
+from components import foundations
 from components.client import Client, ClientArgs
-from components.control_plane import ControlPlane, ControlPlaneArgs
 from components.datacentre import Datacentre, DatacentreArgs
 from components.node import Node
 from components.outputs import export
-from components.secrets import DeploymentSecrets, DeploymentSecretsArgs
+from components.previous import Previous
 from components.settings import load
 from components.worlds import Worlds
-from tools import bundle
 
 settings = load()
-deployment = settings.deployment
 worlds = Worlds(settings)
+foundation = foundations.make(settings, worlds)
+if settings.lab is None:
+    Previous("previous")
 
-secrets = DeploymentSecrets("secrets", DeploymentSecretsArgs(deployment=deployment.name))
-
-control_plane = ControlPlane(
-    worlds.control.name,
-    ControlPlaneArgs(
-        host=worlds.control,
-        deployment=deployment,
-        secrets=secrets,
-        bundle=bundle.build("control"),
-    ),
-)
-
-agent_bundle = bundle.build("agent")
 datacentres: list[Datacentre] = []
 nodes: list[Node] = []
-for datacentre in deployment.datacentres:
+for datacentre in settings.datacentres:
     args = DatacentreArgs(
-        deployment=deployment,
+        deployment=settings.deployment,
         datacentre=datacentre,
         world=worlds.of(datacentre),
-        bundle=agent_bundle,
-        secrets=secrets,
-        control_plane=control_plane,
+        bundle=worlds.bundle_of(datacentre),
+        foundation=foundation,
         after=nodes[-1] if nodes else None,
     )
     datacentres.append(Datacentre(datacentre.name, args))
     nodes += datacentres[-1].nodes
 
-clients = [
-    Client(
-        host.name,
-        ClientArgs(host=host, nodes=nodes, control_plane=control_plane, secrets=secrets),
-    )
-    for host in worlds.clients
-]
+for host in worlds.clients:
+    Client(host.name, ClientArgs(host=host, nodes=nodes, foundation=foundation))
 
 export(
-    deployment,
-    secrets,
-    control_plane,
+    settings,
+    foundation,
     [*worlds.hosts, *(host for datacentre in datacentres for host in datacentre.hosts)],
+    {name: texts for each in datacentres for name, texts in each.routers.items()},
 )

@@ -40,7 +40,7 @@ class Runtime(pulumi.ComponentResource):
     ) -> None:
         super().__init__("anycastle:index:Runtime", name, None, opts)
         self.version = args.bundle.version
-        archive = remote_archive(args.bundle)
+        archive = remote_archive(args.bundle, args.host)
         copy = self._copy(args, archive)
         self.installed = commands.run(
             args.host,
@@ -65,6 +65,10 @@ class Runtime(pulumi.ComponentResource):
         )
 
 
-def remote_archive(bundle: Bundle) -> str:
-    """Where a bundle lies on a host; the same for each version, so that only one is kept."""
-    return f"/var/cache/anycastle-{bundle.role}.tar"
+def remote_archive(bundle: Bundle, host: Host) -> str:
+    """Where a bundle lies on a host; the same for each version, so that only one is kept.
+
+    It is copied as the user who logs in, whose home directory a relative path is in.
+    """
+    folder = "/var/cache/" if host.user == "root" else f"/home/{host.user}/"
+    return f"{folder}anycastle-{bundle.role}.tar"

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import pulumi
 
 from components import commands
-from components.control_plane import ControlPlane
 from components.enrolled_client import EnrolledClient, EnrolledClientArgs
+from components.foundation import Foundation
 from components.host import Host
 from components.naming import on
 from components.node import Node
-from components.secrets import DeploymentSecrets
 
 TUNNEL_DEVICE = "wg0"
 
@@ -26,8 +25,7 @@ class ClientArgs:
 
     host: Host
     nodes: Sequence[Node]
-    control_plane: ControlPlane
-    secrets: DeploymentSecrets
+    foundation: Foundation
 
 
 class Client(pulumi.ComponentResource):
@@ -51,14 +49,15 @@ class Client(pulumi.ComponentResource):
         self.register_outputs({"addresses": enrolment.addresses})
 
     def _enrolment(self, name: str, args: ClientArgs) -> EnrolledClient:
-        control = args.control_plane
+        foundation, control = args.foundation, args.foundation.control
+        assert control is not None  # clients stand in labs, which are one stack
         return EnrolledClient(
             on(name, "enrolment"),
             EnrolledClientArgs(
                 name=name,
-                url=control.url,
-                authority=args.secrets.authority.certificate,
-                token=pulumi.Output.secret(args.secrets.operator.secret),
+                url=foundation.url,
+                authority=foundation.authority,
+                token=foundation.operator,
                 epoch=control.host.incarnation,
                 spec=control.spec,
             ),

@@ -38,8 +38,8 @@ def run(
     return remote.Command(
         on(host.name, what),
         connection=host.connection(),
-        create=f"sh -s # {described}",
-        delete=delete,
+        create=f"{host.as_root('sh -s')} # {described}",
+        delete=None if delete is None else host.as_root(delete),
         stdin=text,
         logging=remote.Logging.NONE if secret else remote.Logging.STDERR,
         opts=options(host, parent=parent, secret=secret, depends_on=depends_on),
@@ -56,7 +56,7 @@ def options(
     """Options of a resource that lives on `host`. What needs its links adds `host.ready`."""
     return pulumi.ResourceOptions(
         parent=parent,
-        depends_on=[host.resource, *depends_on],
-        deleted_with=host.resource,
+        depends_on=[host.resource, *host.booted, *depends_on],
+        deleted_with=None if host.outlives else host.resource,
         additional_secret_outputs=["stdin", "stdout", "stderr"] if secret else None,
     )

@@ -73,7 +73,7 @@ def refreshed(olds: Properties, news: Properties) -> dict[str, Any]:
 def exists(props: Properties) -> bool:
     """Does the control plane know the client? While it can't be asked, the answer is yes."""
     try:
-        return _request(props, "GET", f"/v1/clients/{props['name']}").status_code != 404
+        return request(props, "GET", f"/v1/clients/{props['name']}").status_code != 404
     except httpx.HTTPError:
         return True
 
@@ -82,7 +82,7 @@ def remove(props: Properties) -> None:
     """Cut the client off. One that is gone already is fine. Raises EnrolmentError."""
     path = f"/v1/clients/{props['name']}"
     try:
-        answer = _request(props, "DELETE", path)
+        answer = request(props, "DELETE", path)
     except httpx.HTTPError as error:
         raise _unreachable(props, error) from None
     if answer.status_code != 404:
@@ -104,16 +104,15 @@ def _outputs(
 
 def _call(props: Properties, method: str, path: str, body: bytes | None = None) -> bytes:
     try:
-        answer = _request(props, method, path, body)
+        answer = request(props, method, path, body)
     except httpx.HTTPError as error:
         raise _unreachable(props, error) from None
     _expect_success(props, answer)
     return answer.content
 
 
-def _request(
-    props: Properties, method: str, path: str, body: bytes | None = None
-) -> httpx.Response:
+def request(props: Properties, method: str, path: str, body: bytes | None = None) -> httpx.Response:
+    """One call of the API. props: `url`, `authority`, `token`. Raises httpx.HTTPError."""
     headers = {"Authorization": f"Bearer {props['token']}", "Content-Type": "application/json"}
     context = ssl.create_default_context(cadata=props["authority"])
     # trust_env off: a proxy of the operator's shell must not see the deployment's API

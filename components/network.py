@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from anycastle.model.addresses import link_ends, nth
 from anycastle.model.deployment import Datacentre, Deployment, Edge, Node
 from anycastle.model.node import EdgePeer, Loopbacks, Peer
+from components.aws import plan
 
 
 def loopbacks(deployment: Deployment, node: Node) -> Loopbacks:
@@ -30,8 +31,16 @@ def uplink_device(index: int) -> str:
 def edge_peers(datacentre: Datacentre, node: Node) -> tuple[EdgePeer, ...]:
     """The node's eBGP neighbours, one per edge router of its datacentre."""
     return tuple(
-        _edge_peer(edge, node, uplink_device(index)) for index, edge in enumerate(datacentre.edges)
+        _edge_peer(edge, node, _device(datacentre, node, index))
+        for index, edge in enumerate(datacentre.edges)
     )
+
+
+def _device(datacentre: Datacentre, node: Node, index: int) -> str:
+    """Hosts that exist have devices with names of their own."""
+    if datacentre.metal is not None:
+        return datacentre.metal.hosts[node.name].nics[index]
+    return uplink_device(index)
 
 
 def _edge_peer(edge: Edge, node: Node, device: str) -> EdgePeer:
@@ -53,7 +62,12 @@ def _edge_peer(edge: Edge, node: Node, device: str) -> EdgePeer:
 
 def peer(deployment: Deployment, datacentre: Datacentre, node: Node) -> Peer:
     """The node as the others see it."""
-    return Peer(name=node.name, datacentre=datacentre.name, loopbacks=loopbacks(deployment, node))
+    return Peer(
+        name=node.name,
+        datacentre=datacentre.name,
+        loopbacks=loopbacks(deployment, node),
+        underlay=plan.underlay(datacentre, node),
+    )
 
 
 def peers_of(deployment: Deployment, name: str) -> Iterator[Peer]:

@@ -1,27 +1,35 @@
-"""What the stack tells the world: the outputs that people, the CLI and tests read."""
+"""What the stack tells the world: the outputs that people, the CLI, tests and other stacks read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pulumi
 
-from anycastle.model.deployment import Deployment
-from components.control_plane import ControlPlane
+from anycastle.model.codec import to_plain
+from components.foundation import Foundation
 from components.host import Host
-from components.secrets import DeploymentSecrets
+from components.settings import Settings
 
 
 def export(
-    deployment: Deployment,
-    secrets: DeploymentSecrets,
-    control_plane: ControlPlane,
+    settings: Settings,
+    foundation: Foundation,
     hosts: Iterable[Host],
+    routers: Mapping[str, Mapping[str, str]],
 ) -> None:
-    """deployment, anycast, hosts, api, control_ca, and operator_token (secret)."""
+    """deployment, anycast, settings, hosts, api, control_ca, and secrets: operator_token, and of a
+    global stack service_key, which its regions read. routers: what edge routers that
+    are not ours must be told, by router and syntax."""
+    deployment = settings.deployment
     pulumi.export("deployment", deployment.name)
     pulumi.export("anycast", [str(address) for address in deployment.anycast.addresses])
+    pulumi.export("settings", to_plain(deployment))
     pulumi.export("hosts", [host.inventory() for host in hosts])
-    pulumi.export("api", control_plane.url)
-    pulumi.export("control_ca", secrets.authority.certificate)
-    pulumi.export("operator_token", pulumi.Output.secret(secrets.operator.secret))
+    pulumi.export("api", foundation.url)
+    pulumi.export("control_ca", foundation.authority)
+    pulumi.export("operator_token", pulumi.Output.secret(foundation.operator))
+    if settings.is_global:
+        pulumi.export("service_key", pulumi.Output.secret(foundation.service_key))
+    if routers:
+        pulumi.export("routers", {name: dict(texts) for name, texts in routers.items()})

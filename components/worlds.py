@@ -1,78 +1,74 @@
 """Where hosts come from: one factory per kind of datacentre.
 
 From here on everything is the same for every kind. A new kind is an entry in
-`_FACTORIES`, a class with the shape of `World`, and its name in
-`components.settings.names.AVAILABLE_KINDS`.
+`_FACTORIES` and a class with the shape of `places.World`. What a kind needs is imported
+when a stack has it: the lab's program does not wait for a cloud's SDK.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping
 
-import pulumi
-
-from anycastle.model.deployment import Datacentre, Kind, Node
+from anycastle.model.deployment import Datacentre, Kind
 from components.host import Host
-from components.lab import lab
+from components.places import World
 from components.settings import Settings
-
-
-class Place(Protocol):
-    """One datacentre's hosts.
-
-    hosts: those that are there beside the nodes, e.g. edge routers of a lab.
-    """
-
-    @property
-    def hosts(self) -> Sequence[Host]: ...
-
-    def node(self, node: Node, parent: pulumi.Resource) -> Host:
-        """Make a node's host, and its uplinks, as children of `parent`."""
-
-
-class World(Protocol):
-    """What stands around the datacentres of one kind.
-
-    control: the host for the control plane. clients: hosts to be enrolled as clients.
-    hosts: everything that the world itself made, for the inventory.
-    """
-
-    @property
-    def control(self) -> Host: ...
-
-    @property
-    def clients(self) -> Sequence[Host]: ...
-
-    @property
-    def hosts(self) -> Sequence[Host]: ...
-
-    def datacentre(self, datacentre: Datacentre, parent: pulumi.Resource) -> Place:
-        """Make what a datacentre has beside its nodes, as children of `parent`."""
+from tools import bundle
+from tools.bundle import Bundle, Cloud
 
 
 def _lab(settings: Settings) -> World:
+    from components.lab import lab  # noqa: PLC0415
+
     assert settings.lab is not None
     return lab.LabWorld("lab", lab.LabWorldArgs(deployment=settings.deployment, lab=settings.lab))
 
 
-_FACTORIES: Mapping[Kind, Callable[[Settings], World]] = {Kind.LAB: _lab}
+def _aws(settings: Settings) -> World:
+    from components.aws.region import AwsWorld  # noqa: PLC0415
+
+    return AwsWorld(settings)
+
+
+def _metal(settings: Settings) -> World:
+    from components.metal import metal  # noqa: PLC0415
+
+    args = metal.MetalWorldArgs(deployment=settings.deployment, ssh_key=metal.ssh_key())
+    return metal.MetalWorld("metal", args)
+
+
+_FACTORIES: Mapping[Kind, Callable[[Settings], World]] = {
+    Kind.LAB: _lab,
+    Kind.AWS: _aws,
+    Kind.METAL: _metal,
+}
+_CLOUDS: Mapping[Kind, Cloud] = {Kind.AWS: "aws"}
+"""Whose services nodes of a kind talk to themselves."""
 
 
 class Worlds:
-    """The world of each kind that the deployment uses."""
+    """The world of each kind that this stack has a datacentre of."""
 
     def __init__(self, settings: Settings) -> None:
-        kinds = dict.fromkeys(datacentre.kind for datacentre in settings.deployment.datacentres)
+        kinds = dict.fromkeys(datacentre.kind for datacentre in settings.datacentres)
         self._worlds = {kind: _FACTORIES[kind](settings) for kind in kinds}
 
     def of(self, datacentre: Datacentre) -> World:
         return self._worlds[datacentre.kind]
 
+    def bundle_of(self, datacentre: Datacentre) -> Bundle:
+        """The software of a datacentre's nodes."""
+        return bundle.build("agent", cloud=_CLOUDS.get(datacentre.kind, ""))
+
     @property
     def control(self) -> Host:
-        """The control plane stands beside the first datacentre."""
-        return next(iter(self._worlds.values())).control
+        """The host of a control plane that stands beside the first datacentre."""
+        return next(
+            host
+            for world in self._worlds.values()
+            for host in world.hosts
+            if host.kind == "control"
+        )
 
     @property
     def clients(self) -> list[Host]:

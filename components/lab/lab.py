@@ -9,11 +9,15 @@ LabDatacentre       edge routers and service host (child of the datacentre)
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import pulumi
 
 from anycastle.model.deployment import Datacentre, Deployment, Edge, Node
+from components import admission
+from components.attachment import Attachment, to_edges
+from components.foundation import Foundation
 from components.host import Host
 from components.lab import settings, topology
 from components.lab.machines import Machines
@@ -58,9 +62,11 @@ class LabWorld(pulumi.ComponentResource):
         self.clients = self._of_kind(HostKind.CLIENT)
         self.register_outputs({"control": self.control.address})
 
-    def datacentre(self, datacentre: Datacentre, parent: pulumi.Resource) -> LabDatacentre:
+    def datacentre(
+        self, datacentre: Datacentre, foundation: Foundation, parent: pulumi.Resource
+    ) -> LabDatacentre:
         """Edge routers, service host and their links, and the backbone to those made before."""
-        args = LabDatacentreArgs(world=self, datacentre=datacentre)
+        args = LabDatacentreArgs(world=self, datacentre=datacentre, foundation=foundation)
         opts = pulumi.ResourceOptions(parent=parent)
         made = LabDatacentre(f"{datacentre.name}-edges", args, opts)
         self._make_backbone({edge.name for edge in datacentre.edges})
@@ -114,18 +120,25 @@ class Site(pulumi.ComponentResource):
 class LabDatacentreArgs:
     world: LabWorld
     datacentre: Datacentre
+    foundation: Foundation
 
 
 class LabDatacentre(pulumi.ComponentResource):
-    """What a datacentre has beside its nodes. hosts: edge routers and the service host."""
+    """What a datacentre has beside its nodes. hosts: edge routers and the service host.
+
+    routers: none, as the lab's are ours.
+    """
 
     hosts: list[Host]
+    routers: Mapping[str, Mapping[str, str]]
 
     def __init__(
         self, name: str, args: LabDatacentreArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("anycastle:lab:Datacentre", name, None, opts)
+        self.routers = {}
         self._datacentre = args.datacentre
+        self._foundation = args.foundation
         self._deployment = args.world.args.deployment
         self._machines = args.world.machines
         plan = topology.datacentre_world(
@@ -145,6 +158,14 @@ class LabDatacentre(pulumi.ComponentResource):
             for edge, link in zip(self._datacentre.edges, host.ready, strict=True)
         ]
         return replace(host, ready=(*host.ready, *peers))
+
+    def attachment(self, node: Node) -> Attachment:
+        return to_edges(self._deployment, self._datacentre, node)
+
+    def admit(
+        self, _node: Node, host: Host, installed: pulumi.Resource, parent: pulumi.Resource
+    ) -> pulumi.Resource:
+        return admission.over_ssh(self._foundation, host, installed, parent)
 
     def _block(self, edge: Edge, node: Node) -> str:
         neighbour = node_neighbour(self._deployment, edge, node)

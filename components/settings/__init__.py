@@ -6,6 +6,7 @@ names     names, ids and kinds
 numbers   ASNs, ports, sizes, times
 networks  addresses in their networks, networks beside each other
 aws       regions, zones, entries, images
+metal     hosts that exist
 
 A new setting is a field of `anycastle.model.deployment` (or of the lab's settings);
 what it must be to the others is a rule in the file above that fits.
@@ -22,7 +23,7 @@ from anycastle.model.codec import ModelError, from_plain
 from anycastle.model.deployment import Datacentre, Deployment, Kind
 from components.lab import settings as lab_settings
 from components.lab.settings import LabSettings
-from components.settings import aws, files, names, networks, numbers, shape
+from components.settings import aws, files, metal, names, networks, numbers, shape
 from components.settings.stacks import (
     DEPLOYMENT_KEY,
     KEYS,
@@ -59,6 +60,11 @@ class Settings:
     def has_foundation(self) -> bool:
         """Does this stack make what the datacentres share? Else it reads it."""
         return self.stack.role is not Role.REGION
+
+    @property
+    def is_global(self) -> bool:
+        """Do other stacks read this one?"""
+        return self.stack.role is Role.GLOBAL
 
 
 class SettingsError(ValueError):
@@ -126,10 +132,12 @@ def _shape_faults(assembly: Assembly) -> Iterator[ModelError]:
 
 
 def _rule_faults(settings: Settings) -> Iterator[ModelError]:
-    for rules in (names, numbers, networks, aws):
+    for rules in (names, numbers, networks, aws, metal):
         yield from rules.check(settings.deployment, DEPLOYMENT_KEY)
     if settings.stack.role is not Role.WHOLE:
         yield from names.no_lab(settings.deployment, DEPLOYMENT_KEY)
+    elif settings.deployment.aws is None and settings.lab is None:
+        yield from metal.needs_control(settings.deployment, DEPLOYMENT_KEY)
     if settings.lab is not None:
         for fault in lab_settings.check(settings.lab, settings.deployment):
             yield ModelError(f"{LAB_KEY}.{fault.path}", fault.reason)

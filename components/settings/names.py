@@ -13,8 +13,6 @@ from components.aws import plan
 DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 """RFC 1123, section 2.1, in lower case: names become host names and file names."""
 
-AVAILABLE_KINDS = (Kind.LAB, Kind.AWS)
-
 
 def check(deployment: Deployment, path: str) -> Iterator[ModelError]:
     """Faults of names, ids and kinds."""
@@ -89,12 +87,6 @@ def _datacentres(datacentres: Iterable[Datacentre], path: str) -> Iterator[Model
         yield ModelError(path, "a deployment needs at least one datacentre")
     for i, datacentre in enumerate(datacentres):
         where = f"{path}[{i}]"
-        if datacentre.kind not in AVAILABLE_KINDS:
-            yield ModelError(
-                f"{where}.kind",
-                f"{datacentre.kind.value} is not available yet; this version makes "
-                f"{', '.join(kind.value for kind in AVAILABLE_KINDS)}",
-            )
         if not datacentre.nodes:
             yield ModelError(
                 f"{where}.nodes",

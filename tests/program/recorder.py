@@ -94,8 +94,8 @@ def _marked(value: Any) -> Any:
 def use_ready_made_bundles(folder: Path) -> None:
     """Bundles that nobody builds: the program only hands their paths on."""
 
-    def ready_made(role: bundle.Role, architecture: str = "x86_64") -> bundle.Bundle:
-        archive = folder / f"{role}-{architecture}.tar"
+    def ready_made(role: bundle.Role, *, cloud: bundle.Cloud = "") -> bundle.Bundle:
+        archive = folder / f"{role}{cloud and f'-{cloud}'}.tar"
         archive.write_bytes(b"")
         return bundle.Bundle(role=role, version=f"version-of-{role}", archive=archive)
 

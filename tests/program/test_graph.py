@@ -232,7 +232,7 @@ def test_content_is_in_no_trigger(lab: Graph) -> None:
 def test_a_bundle_is_copied_and_installed_by_its_version(lab: Graph) -> None:
     assert "version-of-agent" in lab.named("ams-1/install").inputs["stdin"]
     assert "version-of-control" in lab.named("control/install").inputs["stdin"]
-    assert str(lab.named("ams-1/bundle").inputs["source"]).endswith("agent-x86_64.tar")
+    assert str(lab.named("ams-1/bundle").inputs["source"]).endswith("agent.tar")
 
 
 def test_a_preview_knows_as_much_as_there_is_to_know(run: Run, config: Any, lab: Graph) -> None:

@@ -6,6 +6,6 @@
 On the host, as root: `tar -xf agent.tar -C D && sh D/install.sh`.
 """
 
-from tools.bundle.build import Bundle, Role, build
+from tools.bundle.build import Bundle, Cloud, Role, build
 
-__all__ = ["Bundle", "Role", "build"]
+__all__ = ["Bundle", "Cloud", "Role", "build"]

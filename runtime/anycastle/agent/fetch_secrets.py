@@ -22,9 +22,20 @@ Read = Callable[[str], str]
 """Text of a secret by its ARN; raises AwsError."""
 
 
-def command(directory: Path, state: Path) -> int:
-    """The command line's side. Raises SettingsError."""
-    secrets = settings.node_spec(directory).secrets
+def command(
+    directory: Path, state: Path, given: tuple[str | None, str | None] = (None, None)
+) -> int:
+    """The command line's side. Raises SettingsError.
+
+    given: ARNs of service key and join token, for bootstrap, which needs the secrets
+    before it writes the node spec.
+    """
+    service_key, join_token = given
+    secrets = (
+        AwsSecrets(service_key=service_key, join_token=join_token)
+        if service_key and join_token
+        else settings.node_spec(directory).secrets
+    )
     if secrets is None:
         print("the node spec names no store; bootstrap writes this node's secrets itself")
         return 0

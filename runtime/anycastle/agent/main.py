@@ -69,7 +69,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="S",
         help="seconds to wait (default: %(default)s)",
     )
-    _add(commands, "fetch-secrets", _fetch_secrets, "fetch the node's secrets from its store")
+    fetch = _add(
+        commands, "fetch-secrets", _fetch_secrets, "fetch the node's secrets from its store"
+    )
+    for secret in ("service-key", "join-token"):
+        text = f"secret of the {secret.replace('-', ' ')} (default: the node spec's)"
+        fetch.add_argument(f"--{secret}", metavar="ARN", help=text)
     status = _add(commands, "status", _status, "print how the node is")
     status.add_argument("--json", action="store_true", help="the node's whole report as JSON")
     return top
@@ -107,7 +112,8 @@ def _check(arguments: argparse.Namespace) -> int:
 def _fetch_secrets(arguments: argparse.Namespace) -> int:
     from anycastle.agent import fetch_secrets  # noqa: PLC0415 see above
 
-    return fetch_secrets.command(arguments.settings, settings.STATE_DIRECTORY)
+    given = (arguments.service_key, arguments.join_token)
+    return fetch_secrets.command(arguments.settings, settings.STATE_DIRECTORY, given)
 
 
 def _wait_ready(arguments: argparse.Namespace) -> int:

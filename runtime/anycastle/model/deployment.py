@@ -13,6 +13,7 @@ import msgspec
 
 from anycastle.model.addresses import Address, Dual, Network
 from anycastle.model.aws import Aws, AwsDatacentre
+from anycastle.model.metal import Metal, MetalDatacentre
 
 
 class Kind(enum.StrEnum):
@@ -83,7 +84,7 @@ class Datacentre(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     services: inside networks that clients may reach there.
     edges: none in AWS, where the Route Server's endpoints take their place.
-    aws: of a datacentre of kind aws, and of no other.
+    aws, metal: of a datacentre of that kind, and of no other.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Datacentre(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     nodes: tuple[Node, ...]
     services: tuple[Network, ...] = ()
     aws: AwsDatacentre | None = None
+    metal: MetalDatacentre | None = None
 
 
 class Fabric(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -149,7 +151,8 @@ class ControlPlane(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 class Deployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Everything that one anycast service consists of. aws: None where none of it is there."""
+    """Everything that one anycast service consists of. aws, metal: None where none of it is
+    there."""
 
     name: str
     asn: int
@@ -164,3 +167,4 @@ class Deployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     client_mtu: int = 1380
     client_keepalive: int = 25
     aws: Aws | None = None
+    metal: Metal | None = None

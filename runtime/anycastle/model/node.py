@@ -62,7 +62,9 @@ class Gateway(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     address: Address
 
 
-class Peer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Peer(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
+):
     """An iBGP session with another node of the deployment, over the inter-node path.
 
     underlay: the peer's tunnel end there, None for its loopback.

@@ -13,7 +13,7 @@ from anycastle.model.codec import Key, from_json
 from anycastle.model.control import ControlSpec
 from anycastle.model.deployment import Deployment, Node, Routing
 from anycastle.model.node import NodeSpec
-from components import network, node, peering, specs
+from components import admission, network, peering, specs
 from components.settings import parse
 
 STACK = Path(__file__).parents[3] / "stacks" / "Pulumi.lab.yaml"
@@ -105,14 +105,14 @@ def test_urls_put_ipv6_in_brackets(host: str, expected: str) -> None:
 
 
 def test_a_join_token_is_asked_for_again_when_a_disk_is_new() -> None:
-    first = node.join_token_command("ams-1", "d1", "c1")
+    first = admission.join_token_command("ams-1", "d1", "c1")
     assert first.startswith("runuser -u anycastle -- anycastle-control join-token ams-1 ")
     assert (
         len(
             {
                 first,
-                node.join_token_command("ams-1", "d2", "c1"),
-                node.join_token_command("ams-1", "d1", "c2"),
+                admission.join_token_command("ams-1", "d2", "c1"),
+                admission.join_token_command("ams-1", "d1", "c2"),
             }
         )
         == 3

@@ -62,7 +62,7 @@ def test_the_shipped_lab_is_accepted(stack: Any) -> None:
         ("datacentres.1.name", "ams", "datacentres[1].name", "ams is taken by"),
         ("datacentres.1.nodes", [], "datacentres[1].nodes", "'fra' has no nodes"),
         ("datacentres.1.edges", [], "datacentres[1].edges", "no edge router"),
-        ("datacentres.0.kind", "metal", "datacentres[0].kind", "metal is not available yet"),
+        ("datacentres.0.kind", "metal", "datacentres[0].metal", "missing; it says which hosts"),
         ("datacentres.0.kind", "aws", "datacentres[0].aws", "missing; it describes region"),
         ("datacentres.0.kind", "moon", "datacentres[0].kind", "not one of lab, metal, aws"),
         ("datacentres.0.routing", "brid", "datacentres[0].routing", "not one of bird, frr"),
