@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import itertools
 
+import msgspec
+
 from anycastle.agent.sessions import GRACE
 from anycastle.agent.takeover.clock import GRAIN
 from anycastle.agent.takeover.machine import (
@@ -20,9 +22,12 @@ from anycastle.agent.takeover.machine import (
     SETTLE,
     STALE_KEYS,
 )
+from anycastle.agent.takeover.pacer import SPACING
 from anycastle.agent.takeover.path import EventKind, PacketEvent
 from anycastle.agent.takeover.table import HOLD, KEEP
 from anycastle.agent.takeover.takeover import CATCH_UP, FORGET
+from anycastle.model.client import Credential
+from anycastle.model.codec import Key
 from tests.support.takeover_desk import CAFE, EPOCH, HOME, OTHER, OWN, THIRD, Desk, owned_by_other
 
 ONCE, ANEW = [("client1", HOME, False)], [("client1", HOME, True)]
@@ -314,6 +319,22 @@ def test_a_confirmed_handshake_makes_room_at_once() -> None:
     assert desk.initiated == [("client2", CAFE, False)]
 
 
+def test_a_source_that_does_not_answer_is_spaced() -> None:
+    desk = Desk(clients=4)
+    desk.now = 1.0
+    ports = {number: HOME._replace(port=4000 + number) for number in range(1, 5)}
+    for number, endpoint in ports.items():
+        desk.route(OTHER, endpoint, number=number)
+    desk.packet(ports[1])
+    desk.wait(1.0 + RESPONSE)
+    desk.take()
+    for number in (2, 3, 4):
+        desk.packet(ports[number])
+    assert [name for name, *_ in desk.initiated] == ["client2"]
+    desk.wait(1.0 + RESPONSE + SPACING)
+    assert len(desk.initiated) == 1
+
+
 # 8, 9: what confirms is WireGuard's word, and packets are the hint to ask it ---------------
 
 
@@ -434,6 +455,45 @@ def test_another_node_was_faster_than_the_queue() -> None:
     desk.take()
     desk.route(THIRD, at=desk.now)
     desk.wait(1.0 + INTERVAL)
+    assert desk.initiated == []
+
+
+def test_an_endpoint_that_is_another_clients_by_now() -> None:
+    """A NAT gave the port away while its former user was in the queue."""
+    desk = Desk(clients=3, backlog=1)
+    desk.now = 1.0
+    desk.route(OTHER)
+    desk.route(OTHER, CAFE, number=2)
+    desk.packet(CAFE)
+    desk.packet(HOME)
+    desk.take()
+    desk.route(THIRD, at=desk.now, number=3)
+    desk.wait(1.0 + RESPONSE + 0.1)
+    assert desk.initiated == []
+    assert desk.core.counts().waiting == 0
+
+
+def test_a_client_whose_credential_is_rotated_is_tried_with_each() -> None:
+    """Nobody here knows which one it uses; one that has ended is none."""
+    names = [("old", None), ("new", None), ("ended", EPOCH + 5.0)]
+    credentials = tuple(
+        Credential(id=name, public_key=Key(bytes([number] * 32)), not_after=end)
+        for number, (name, end) in enumerate(names, 50)
+    )
+    desk = Desk()
+    rotated = msgspec.structs.replace(desk.enrolled[1], credentials=credentials)
+    desk.tell(lambda *t: desk.core.clients([rotated], [], *t))
+    desk.now = 10.0
+    desk.route(OTHER)
+    desk.packets(10.0 + 2 * INTERVAL + 1.0)
+    assert [i.credential.id for i in desk.take().initiate] == ["new", "old", "new"]
+
+
+def test_a_client_that_is_no_longer_enrolled() -> None:
+    desk = owned_by_other()
+    desk.tell(lambda *t: desk.core.clients([], ["id1"], *t))
+    assert desk.take().remove_relays == {HOME}
+    desk.packet()
     assert desk.initiated == []
 
 
