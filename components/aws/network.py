@@ -92,9 +92,7 @@ class Network(pulumi.ComponentResource):
     def _table(self, kind: str) -> aws.ec2.RouteTable:
         name = f"{self._name}/{kind}"
         # Routes are resources of their own: a Route Server adds others.
-        return aws.ec2.RouteTable(
-            name, vpc_id=self.vpc.id, tags=self._tags(name), opts=child(self)
-        )
+        return aws.ec2.RouteTable(name, vpc_id=self.vpc.id, tags=self._tags(name), opts=child(self))
 
     def _subnet(self, kind: str, zone: str, network: IPv4Network) -> aws.ec2.Subnet:
         name = f"{self._name}/{kind}/{zone}"

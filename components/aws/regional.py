@@ -52,5 +52,3 @@ def child(
     protect: holds data or addresses that nobody can bring back.
     """
     return pulumi.ResourceOptions(parent=parent, protect=protect or None, depends_on=depends_on)
-
-

@@ -153,4 +153,3 @@ def ingress_from(
         tags=tags,
         opts=opts,
     )
-
