@@ -35,6 +35,7 @@ NAMES = (
     "footprint",
     "packet_cost",
     "path_cost",
+    "takeover_rate",
     "drain",
     "outage",
     "outage_crowd",

@@ -217,14 +217,18 @@ class Table:
 
     def _settle(self, row: Row, now: float) -> None:
         """Make the claim follow what BGP says; see the top of the file."""
-        held = _endpoints(row)
         claims = [claim for claim in row.heard if claim is not None]
-        best = max(claims, key=lambda claim: claim.confirmed_at, default=None)
+        best = max(claims, key=_confirmed_at, default=None)
         if best is not None and _supersedes(best, row.claim):
+            if best is row.claim and row.vanished_at is None:
+                return  # as when the second address of a client follows the first
+            held = _endpoints(row)
             row.claim, row.vanished_at = best, None
         elif row.claim is not None and row.vanished_at is None:
+            held = _endpoints(row)
             row.vanished_at = now
-        self._dirty.update(held)  # the owner may have changed behind the same endpoint
+        else:
+            return
         self._reindex(row, held)
 
     def _reindex(self, row: Row, held: set[Endpoint]) -> None:
@@ -256,6 +260,10 @@ class Table:
         self._by_endpoint[endpoint] = max(reversed(rows), key=lambda row: _since(row, endpoint))
         if len(rows) > 1:
             self._disputed[endpoint] = rows
+
+
+def _confirmed_at(claim: Claim) -> float:
+    return claim.confirmed_at
 
 
 def _supersedes(best: Claim, claim: Claim | None) -> bool:
