@@ -86,6 +86,7 @@ class Loop:
         self._links: tuple[object, ...] = ()
         self._established: dict[str, bool] = {}
         self._clients_complete = False
+        self._rounds_until_configured = 0
         self._watched_at = 0.0
         self._handlers = self._all_handlers() | {
             PacketsCame: taking.packets,
@@ -253,6 +254,9 @@ class Loop:
 
     def _round_ended(self, notice: RoundEnded) -> None:
         self.state.announcing.results = notice.results
+        if self._rounds_until_configured:
+            self._rounds_until_configured -= 1
+            self.state.configured |= not self._rounds_until_configured
         self._taking_over.look_at_clock()
         self.state.emit.catch_up()
         self._end_grace()
@@ -300,7 +304,8 @@ class Loop:
                 self._taking_over.configured()
             state.metrics.applied(notice.kind, notice.result)
             held = notice.kind == "reconcile" and notice.revision is not None
-            state.configured |= held and _usable(notice.result)
+            if held and _usable(notice.result):
+                self._configured(flawless=not errors)
         if errors:
             if errors != state.around.apply_errors:
                 self.state.emit("apply.failed", errors[0], part=notice.kind, failures=len(errors))
@@ -313,6 +318,14 @@ class Loop:
         if notice.revision is not None:
             state.revision = notice.revision
         self._work.report.poke()
+
+    def _configured(self, *, flawless: bool) -> None:
+        """Flawed, it counts when the probes have had a look at it: of two rounds that end
+        from now on, the first may have begun before."""
+        if flawless:
+            self.state.configured, self._rounds_until_configured = True, 0
+        elif not self.state.configured and not self._rounds_until_configured:
+            self._rounds_until_configured = 2
 
     def _routing_loaded(self, notice: RoutingLoaded) -> None:
         problem = notice.problem
