@@ -38,12 +38,21 @@ def _accelerator(deployment: Deployment, path: str) -> Iterator[ModelError]:
             "the deployment has no accelerator; give the global stack one "
             "(deployment.aws.accelerator), or choose another entry",
         )
+    byoip = deployment.aws is not None and bool(deployment.aws.accelerator) and (
+        deployment.aws.accelerator.byoip
+    )
     for other in deployment.datacentres:
-        if other.aws is None or other.aws.entry is not Entry.ACCELERATOR:
+        if other.aws is not None and other.aws.entry is not Entry.ACCELERATOR:
             yield ModelError(
                 where,
-                f"AWS alone announces an accelerator's addresses, so {other.name!r} could not "
-                "serve them; all datacentres have the accelerator as entry, or none",
+                f"{other.name!r} has entry {other.aws.entry}, and could not serve the "
+                "accelerator's addresses; all datacentres in AWS have the accelerator, or none",
+            )
+        elif other.aws is None and not byoip:
+            yield ModelError(
+                where,
+                f"{other.name!r} is not in AWS, and AWS alone announces an accelerator's own "
+                "addresses; with your prefix (accelerator.byoip: true) both can announce it",
             )
 
 
