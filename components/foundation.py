@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import pulumi
 
 from components.control_plane import ControlPlane
+from components.host import Host
 from components.secrets import DeploymentSecrets
 
 
@@ -23,6 +24,7 @@ class Shared:
     listener: ARN of the accelerator's, "" without one. api_group: the security group of
     the API's load balancer, which lets each node in by its public address.
     service_key_version: differs when the service key's secret has another value.
+    key_id: of the KMS key, the same in each region (`aws.plan.key_arn`).
     """
 
     login_key: pulumi.Output[str]
@@ -30,6 +32,7 @@ class Shared:
     listener: pulumi.Output[str]
     api_group: pulumi.Output[str]
     service_key_version: pulumi.Output[str]
+    key_id: pulumi.Output[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +42,7 @@ class Foundation:
 
     ready: what depends on a running API that knows the operator. control, secrets: where
     this stack made them itself, else None. aws: where a part of the deployment is there.
+    hosts: what the control plane stands on, where no world of `components.worlds` made that.
     """
 
     url: pulumi.Output[str]
@@ -49,3 +53,4 @@ class Foundation:
     control: ControlPlane | None = None
     secrets: DeploymentSecrets | None = None
     aws: Shared | None = None
+    hosts: Sequence[Host] = field(default=())

@@ -79,9 +79,15 @@ def control_policy(deployment: str, account: str, region: str, host: str, key_ar
             action=("s3:PutObject", "s3:PutObjectRetention", "s3:GetObject"),
             resource=(f"{bucket}/*",),
         ),
-        Statement(sid="AuditList", action=("s3:ListBucket",), resource=(bucket,)),
         Statement(
-            sid="AuditKey", action=("kms:GenerateDataKey", "kms:Decrypt"), resource=(key_arn,)
+            sid="AuditBucket",
+            action=("s3:ListBucket", "s3:GetBucketObjectLockConfiguration"),
+            resource=(bucket,),
+        ),
+        Statement(
+            sid="AuditKey",
+            action=("kms:GenerateDataKey", "kms:Decrypt", "kms:DescribeKey"),
+            resource=(key_arn,),
         ),
     )
 
@@ -100,9 +106,10 @@ def flow_log_policy(log_group_arn: str) -> str:
     )
 
 
-def key_policy(account: str) -> str:
-    """The account's administrators administer the key; services of this account use it for
-    whoever may use what they encrypted, so a secret's own permissions decide who reads it."""
+def key_policy(account: str, region: str) -> str:
+    """Of the key in a region. The account's administrators administer it; services of this
+    account use it for whoever may use what they encrypted, so a secret's own permissions
+    decide who reads it; CloudWatch Logs uses it for this account's log groups alone."""
     return text(
         Statement(
             sid="Administer",
@@ -126,6 +133,26 @@ def key_policy(account: str) -> str:
             condition={
                 "StringEquals": {"kms:CallerAccount": account},
                 "StringLike": {"kms:ViaService": "*.amazonaws.com"},
+            },
+        ),
+        Statement(
+            sid="Logs",
+            principal={"Service": f"logs.{region}.amazonaws.com"},
+            action=(
+                "kms:Encrypt",
+                "kms:Decrypt",
+                "kms:ReEncryptFrom",
+                "kms:ReEncryptTo",
+                "kms:GenerateDataKey",
+                "kms:DescribeKey",
+            ),
+            resource=("*",),
+            condition={
+                "ArnLike": {
+                    "kms:EncryptionContext:aws:logs:arn": (
+                        f"arn:aws:logs:{region}:{account}:log-group:*"
+                    )
+                }
             },
         ),
     )

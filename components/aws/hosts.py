@@ -38,6 +38,7 @@ class CloudHostArgs:
     """kind, place: as a `Host` has them. policy: of the host's role.
 
     login_key, login_public_key: what bootstrap logs in with.
+    key: alias of the KMS key of its secrets, where the same stack makes that key.
     """
 
     regional: Regional
@@ -49,6 +50,7 @@ class CloudHostArgs:
     policy: pulumi.Input[str]
     login_key: pulumi.Input[str]
     login_public_key: pulumi.Input[str]
+    key: pulumi.Input[str] | None = None
 
 
 class CloudHost(pulumi.ComponentResource):
@@ -82,13 +84,13 @@ class CloudHost(pulumi.ComponentResource):
 
     def _host_key(self) -> tuple[SshKey, pulumi.Resource]:
         """The key that the host will be known by, where the host will look for it."""
-        name, regional = f"{self._name}/host-key", self._args.regional
+        name, regional, alias = f"{self._name}/host-key", self._args.regional, self._args.key
         key = SshKey(name, pulumi.ResourceOptions(parent=self))
         secret = aws.secretsmanager.Secret(
             name,
             name=plan.host_key_name(regional.deployment, self._name),
             description=f"SSH host key of {self._name}",
-            kms_key_id=plan.key_alias(regional.deployment),
+            kms_key_id=plan.key_alias(regional.deployment) if alias is None else alias,
             recovery_window_in_days=0,
             tags=self._tags(name),
             opts=child(self),

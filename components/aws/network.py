@@ -23,12 +23,13 @@ HTTPS = 443
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkArgs:
-    """flow_log_days: how long flow logs are kept, 0 for none."""
+    """flow_log_days: how long flow logs are kept, 0 for none. key: ARN of their KMS key."""
 
     regional: Regional
     network: IPv4Network
     zones: tuple[str, ...]
     flow_log_days: int = 0
+    key: pulumi.Input[str] | None = None
 
 
 class Network(pulumi.ComponentResource):
@@ -159,6 +160,7 @@ class Network(pulumi.ComponentResource):
             name,
             name=known,
             retention_in_days=days,
+            kms_key_id=self._args.key,
             tags=self._tags(name),
             opts=child(self),
         )

@@ -122,5 +122,10 @@ def bucket_name(deployment: str, account: str) -> str:
     return name(deployment, "audit", account)
 
 
+def key_arn(account: str, region: str, key_id: str) -> str:
+    """The deployment's key in a region; a multi-region key has the same id in all of them."""
+    return f"arn:aws:kms:{region}:{account}:key/{key_id}"
+
+
 def key_alias(deployment: str) -> str:
     return f"alias/{name(deployment)}"

@@ -49,8 +49,18 @@ def kept(stack: Stack, settings: Settings) -> Iterator[Finding]:
     if settings.is_rehearsal(stack.name):
         return
     for resource in stack.of_type(*DATA):
-        if not resource.protected:
+        if not resource.protected and not made_anew(resource):
             yield Finding("it holds data, and a change could delete it", resource)
+
+
+def made_anew(resource: Resource) -> bool:
+    """Is it a secret that its owner makes anew at will, e.g. a host's key or a join token?
+
+    One that is gone at once when it is deleted says so by its recovery window.
+    """
+    if resource.type != SECRET or "recoveryWindowInDays" not in resource.props:
+        return False
+    return bool(look(resource.props, "recoveryWindowInDays") == 0)
 
 
 RULES = (

@@ -81,8 +81,10 @@ def faults(statement: Mapping[str, Any], settings: Settings, *, attached: bool) 
 
 
 def is_wild(target: str) -> bool:
-    """A wildcard may only end a name: `…:secret:prod/node/fra-1-*`, `bucket/*`."""
-    head = target.removesuffix("*")
+    """A wildcard may only end a name: `…:secret:prod/node/fra-1-*`, `bucket/*`, or be the six
+    characters that AWS adds to a secret's name: `…:secret:prod/node/fra-1-??????`."""
+    head = target.removesuffix("-??????") if ":secret:" in target else target
+    head = head.removesuffix("*")
     name = head.rsplit(":", 1)[-1]
     return "*" in head or "?" in head or (head != target and not name.strip("/"))
 

@@ -76,13 +76,18 @@ def opening(props: Any, sources: tuple[str, ...], protocol: str) -> Opening:
 
 def only_service_port(resource: Resource, settings: Settings) -> Iterator[str]:
     for found in openings(resource):
-        if found.from_world and not is_service(found, settings):
+        if found.from_world and not (is_service(found, settings) or is_path_mtu(found)):
             yield f"{found} is open to {', '.join(found.from_world)}"
 
 
 def is_service(found: Opening, settings: Settings) -> bool:
     ports = set(range(found.first, found.last + 1)) if found.last - found.first < 8 else {-1}
     return found.protocol == "udp" and ports <= set(settings.public_ports)
+
+
+def is_path_mtu(found: Opening) -> bool:
+    """ICMP "fragmentation needed" (type 3, code 4): any router on the way may say it (RFC 1191)."""
+    return found.protocol in ("icmp", "1") and (found.first, found.last) == (3, 4)
 
 
 def ssh_closed(resource: Resource, _: Settings) -> Iterator[str]:

@@ -24,6 +24,7 @@ class Registration:
     dependencies: frozenset[str]
     deleted_with: str
     secret_outputs: frozenset[str]
+    protect: bool = False
 
     def is_secret(self, key: str) -> bool:
         value = self.inputs[key]

@@ -76,6 +76,7 @@ class Recorder(mocks.MockMonitor):
                 dependencies=frozenset(request.dependencies),
                 deleted_with=request.deletedWith,
                 secret_outputs=frozenset(request.additionalSecretOutputs),
+                protect=request.protect,
             )
         return answer
 

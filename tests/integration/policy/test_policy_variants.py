@@ -50,7 +50,7 @@ MESSAGES = {
     "pools-apart-from-vpcs": "pools.v4 10.200.0.0/16 overlaps the VPC net 10.200.0.0/17",
     "prefixes-routable": "8.8.8.0/28 is longer than /24",
     "ssh-not-open": "SSH is open to 0.0.0.0/0",
-    "tags-required": "it has no tag deployment, stack",
+    "tags-required": "it has no tag anycastle:deployment, anycastle:stack",
     "unique-asns-and-router-ids": "AS 64700 is the nodes' own, and a neighbour's as well",
     "volumes-encrypted": "the root volume is not encrypted",
 }

@@ -97,6 +97,7 @@ CASES: dict[str, Cases] = {
             policy("s3:PutObject"),
             policy(["ec2:DescribeInstances", "ec2:DescribeTags"], "*"),
             policy("secretsmanager:GetSecretValue", "arn:aws:secretsmanager:r:1:secret:p/dub-1-*"),
+            policy("secretsmanager:GetSecretValue", "arn:aws:secretsmanager:r:1:secret:p-??????"),
             a(
                 iam.ROLE,
                 assumeRolePolicy=json.dumps(
@@ -147,6 +148,7 @@ CASES: dict[str, Cases] = {
                 "allows it on arn:aws:secretsmanager:*",
             ),
             (policy("s3:PutObject", "arn:aws:s3:::*"), "allows it on arn:aws:s3:::*"),
+            (policy("s3:PutObject", "arn:aws:s3:::b-??????"), "allows it on arn:aws:s3:::b-"),
             (
                 a(
                     iam.ROLE,
@@ -293,17 +295,34 @@ CASES: dict[str, Cases] = {
         [stack(BUCKET, beside(BUCKET, audit.ACCESS_BLOCK, blockPublicAcls=UNKNOWN))],
     ),
     "data-protected": Cases(
-        [stack(guarded(True)), stack(guarded(False), name="lab"), stack()],
-        [(stack(guarded(False)), "a change could delete it")],
+        [
+            stack(guarded(True)),
+            stack(guarded(False), name="lab"),
+            stack(),
+            stack(a(encryption.SECRET, recoveryWindowInDays=0)),
+        ],
+        [
+            (stack(guarded(False)), "a change could delete it"),
+            (stack(a(encryption.SECRET, recoveryWindowInDays=7)), "a change could delete it"),
+            (stack(a(encryption.SECRET)), "a change could delete it"),
+        ],
     ),
     "tags-required": Cases(
         [
-            stack(a("aws:ec2/vpc:Vpc", tagsAll={"deployment": "p", "stack": "s"})),
+            stack(
+                a("aws:ec2/vpc:Vpc", tagsAll={"anycastle:deployment": "p", "anycastle:stack": "s"})
+            ),
             stack(a("aws:ec2/route:Route"), a("command:local:Command", tagsAll={})),
         ],
         [
-            (stack(a("aws:ec2/vpc:Vpc", tagsAll={"deployment": "p"})), "it has no tag stack"),
-            (stack(a("aws:ec2/vpc:Vpc", tagsAll={})), "it has no tag deployment, stack"),
+            (
+                stack(a("aws:ec2/vpc:Vpc", tagsAll={"anycastle:deployment": "p"})),
+                "it has no tag anycastle:stack",
+            ),
+            (
+                stack(a("aws:ec2/vpc:Vpc", tagsAll={})),
+                "it has no tag anycastle:deployment, anycastle:stack",
+            ),
         ],
         [stack(a("aws:ec2/vpc:Vpc", tagsAll=UNKNOWN))],
     ),

@@ -14,6 +14,7 @@ CASES: dict[str, Cases] = {
         [
             rule(ipProtocol="udp", fromPort=51820, toPort=51820, cidrIpv4="0.0.0.0/0"),
             rule(ipProtocol="17", fromPort=51820, toPort=51821, cidrIpv6="::/0"),
+            rule(ipProtocol="icmp", fromPort=3, toPort=4, cidrIpv4="0.0.0.0/0"),
             rule(cidrIpv4="198.51.100.0/24"),
             rule(referencedSecurityGroupId=UNKNOWN),
             a(network.GROUP, egress=[{"cidrBlocks": ["0.0.0.0/0"]}]),

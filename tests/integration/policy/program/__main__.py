@@ -26,7 +26,7 @@ def unless(rule: str, good: Value, bad: Value) -> Value:
     return bad if rule in broken else good
 
 
-tags = {"deployment": "prod", "stack": "prod"}
+tags = {"anycastle:deployment": "prod", "anycastle:stack": "prod"}
 cloud = aws.Provider(
     "cloud",
     region="eu-west-1",
