@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import NamedTuple
 
+from anycastle.agent.takeover.holders import Holders
 from anycastle.model.addresses import Address, Endpoint
 from anycastle.model.client import Client
 
@@ -74,8 +75,7 @@ class Table:
         self._own = own
         self._rows: dict[str, Row] = {}
         self._by_address: dict[bytes, Row] = {}
-        self._by_endpoint: dict[Endpoint, Row] = {}
-        self._disputed: dict[Endpoint, list[Row]] = {}
+        self._by_endpoint: Holders[Row] = Holders(_since)
         self._strangers: dict[bytes, Claim] = {}
         self._relays: dict[Endpoint, IPv4Address | None] = {}
         self._dirty: set[Endpoint] = set()
@@ -95,7 +95,7 @@ class Table:
 
     def at(self, endpoint: Endpoint) -> Row | None:
         """The row of the client that is behind this endpoint."""
-        return self._by_endpoint.get(endpoint)
+        return self._by_endpoint.at(endpoint)
 
     @property
     def endpoints(self) -> int:
@@ -208,7 +208,7 @@ class Table:
 
     def _relay(self, endpoint: Endpoint) -> tuple[bool, IPv4Address | None]:
         """(is the endpoint to be in the relays?, where to)."""
-        row = self._by_endpoint.get(endpoint)
+        row = self._by_endpoint.at(endpoint)
         if row is None or row.claim is None or row.claim.endpoint != endpoint:
             return False, None
         if row.own is not None:
@@ -235,31 +235,10 @@ class Table:
         """Bring the endpoint index up to date after the row changed; held: before it did."""
         holds = _endpoints(row)
         for endpoint in held - holds:
-            self._release(row, endpoint)
+            self._by_endpoint.release(endpoint, row)
         for endpoint in holds:
-            holder = self._by_endpoint.setdefault(endpoint, row)
-            if holder is not row or endpoint in self._disputed:
-                self._dispute(endpoint, row, holder)
+            self._by_endpoint.claim(endpoint, row)
         self._dirty |= held | holds
-
-    def _release(self, row: Row, endpoint: Endpoint) -> None:
-        """The row has nothing to do with the endpoint any more."""
-        others = [other for other in self._disputed.pop(endpoint, []) if other is not row]
-        if others:
-            self._award(endpoint, others)
-        elif self._by_endpoint.get(endpoint) is row:
-            del self._by_endpoint[endpoint]
-
-    def _dispute(self, endpoint: Endpoint, row: Row, holder: Row) -> None:
-        """Two clients, or more, claim the endpoint, and one of them changed."""
-        rows = self._disputed.get(endpoint, [holder])
-        self._award(endpoint, [other for other in rows if other is not row] + [row])
-
-    def _award(self, endpoint: Endpoint, rows: list[Row]) -> None:
-        """To the one confirmed last; of equals to the last of the list."""
-        self._by_endpoint[endpoint] = max(reversed(rows), key=lambda row: _since(row, endpoint))
-        if len(rows) > 1:
-            self._disputed[endpoint] = rows
 
 
 def _confirmed_at(claim: Claim) -> float:

@@ -32,6 +32,7 @@ from anycastle.agent.takeover import succession
 from anycastle.agent.takeover.cases import Cases
 from anycastle.agent.takeover.clock import behind
 from anycastle.agent.takeover.machine import FRESH, What
+from anycastle.agent.takeover.orphans import Orphans
 from anycastle.agent.takeover.path import EventKind, PacketEvent
 from anycastle.agent.takeover.plan import Counts, Plan
 from anycastle.agent.takeover.table import HOLD, KEEP, Claim, Row, Table
@@ -43,8 +44,6 @@ from anycastle.model.status import Event
 
 FORGET = 3.0
 """Seconds after a loss at which own indices end; the sessions' GRACE is over by then."""
-ORPHANED = 30.0
-"""Seconds in which BGP must confirm what an earlier agent left in the packet path."""
 CATCH_UP = 1.0
 """Seconds for which a client waits until this node's clock has passed its owner's."""
 ADOPT_AFTER = 1.0
@@ -73,7 +72,7 @@ class Takeover:
         self._clock = NOT_LOOKED_AT
         self._announcers: frozenset[IPv4Address] = frozenset()
         self._heir_of: frozenset[IPv4Address] = frozenset()
-        self._orphans: set[Endpoint] = set()
+        self._orphans = Orphans(self.table)
         self._ignored = {"stray": 0, "owned": 0, "clock": 0}
 
     # clients -----------------------------------------------------------------
@@ -161,9 +160,7 @@ class Takeover:
             self.table.own(row, endpoint, confirmed_at)
             if new and row.keep:
                 self._timers.push(now + KEEP, lambda *_: self.table.end_keep(row))
-        if endpoint in self._orphans:
-            self._orphans.discard(endpoint)
-            plan.remove_relays.add(endpoint)
+        self._orphans.claimed(endpoint, plan)
         return self._end(plan, now, wall)
 
     def lost(self, client_id: str, now: float, wall: float, *, moved: bool) -> Plan:
@@ -203,11 +200,12 @@ class Takeover:
         for wake in self._timers.due(now):
             wake(now, wall, plan)
         self._cases.tick(now, wall, plan)
+        self._orphans.tick(now, plan)
         return self._end(plan, now, wall)
 
     def next_tick(self) -> float | None:
         """Monotonic time; None: nothing to do until something happens."""
-        times = (self._timers.next(), self._cases.next_tick())
+        times = (self._timers.next(), self._cases.next_tick(), self._orphans.next_tick())
         return min((time for time in times if time is not None), default=None)
 
     def resync(
@@ -220,18 +218,7 @@ class Takeover:
         What nobody knows may be known a moment later, when BGP has told everything.
         """
         plan = self._end(Plan(), now, wall)
-        relays = self.table.relays
-        for endpoint in existing.keys() - relays.keys():
-            row = self.table.at(endpoint)
-            if row is not None and row.own is not None:
-                plan.remove_relays.add(endpoint)
-            else:
-                self._orphans.add(endpoint)
-        if self._orphans:
-            self._timers.push(now + ORPHANED, self._bury)
-        for endpoint, relay in relays.items():
-            if endpoint not in existing or existing[endpoint] != relay:
-                plan.put_relays[endpoint] = relay
+        self._orphans.found(existing, now, plan)
         return plan
 
     def counts(self) -> Counts:
@@ -281,15 +268,11 @@ class Takeover:
             owners = ((endpoint, self.table.at(endpoint)) for endpoint in endpoints)
             plan.forget |= {at for at, other in owners if other is None or other.own is None}
 
-    def _bury(self, _now: float, _wall: float, plan: Plan) -> None:
-        plan.remove_relays |= self._orphans
-        self._orphans.clear()
-
     def _end(self, plan: Plan, now: float, wall: float) -> Plan:
         """Whose turn has come is initiated to; what changed in the table goes along."""
         self._cases.release(now, wall, plan)
         put, remove = self.table.changes()
-        self._orphans.difference_update(put)
+        self._orphans.known(put)
         plan.put_relays |= put
         plan.remove_relays |= remove
         return plan

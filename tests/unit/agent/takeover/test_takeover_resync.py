@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from anycastle.agent.takeover.fake import FakePath
-from anycastle.agent.takeover.takeover import ORPHANED
+from anycastle.agent.takeover.orphans import ORPHANED
 from tests.support.takeover_desk import CAFE, HOME, OTHER, THIRD, Desk
 
 STRAY = CAFE._replace(port=1)
