@@ -31,7 +31,8 @@ demo: setup ## see a node die and another one drained, with takeover and without
 	@$(PYTHON) -m tools.demo
 
 test: setup-test check ## every test that this machine can run
-	$(PYTEST) tests
+	$(PYTEST) -q tests/unit tests/program -n auto
+	$(PYTEST) tests/integration tests/kernel tests/lab
 
 unit: setup ## the fast inner loop
 	$(PYTEST) -q tests/unit -n auto
