@@ -2,8 +2,8 @@
 
 Stock clients (wireguard-go) behind a NAT router send 100 packets a second each to the
 service in their datacentre. One node after the other is killed at once, with all that
-runs on it, and started again. The outage of a client that it served: from the kill to the
-first answer to a packet sent after it. Detection (BFD), routing and takeover are all in it.
+runs on it, and started again. The outage of a client that it served: from the moment at
+which the node falls silent to the first answer to a packet sent after it. Detection (BFD), routing and takeover are all in it.
 
 Peer: the same with takeover switched off, where the client's own timer has to notice.
 """

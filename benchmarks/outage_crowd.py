@@ -122,8 +122,7 @@ def _measured(lab: Lab, crowd: SimulatedCrowd, probe: Probing, node: str) -> Cro
     victims = sessions.served_by(lab, node)
     before = crowd.report()
     with sessions.revived(lab, node):
-        crowd.mark()
-        killed = sessions.kill(lab, node)
+        killed = sessions.kill(lab, node, crowd.mark)
         after = crowd.all_back(PATIENCE)
         probe.answering(victims, max(1.0, killed + PATIENCE - time.time()), killed)
         time.sleep(2)  # agents report what they serve with a delay of about one

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from anycastle.model.addresses import fabric_interface
 from anycastle.model.node import FabricSpec
-from components.lab import power
+from components.lab import container, power
 from components.lab.layout import Layout
 from tests.support.lab import Lab
 from tests.support.waiting import wait_for, wait_quiet
@@ -114,12 +114,15 @@ def streams(
     ]
 
 
-def kill(lab: Lab, host: str) -> float:
-    """End a host as a power cut does; epoch seconds just before. In this process: at once."""
+def kill(lab: Lab, host: str, then: Callable[[], object] = lambda: None) -> float:
+    """End a host as a power cut does; epoch seconds at which it had fallen silent: no
+    packet sent later can have been answered by it. then: called at that moment."""
     layout = Layout(lab.name, lab.directory)
-    began = time.time()
+    container.silence(layout, host)
+    silent = time.time()
+    then()
     power.kill(layout, host)
-    return began
+    return silent
 
 
 def start(lab: Lab, host: str) -> None:

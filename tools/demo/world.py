@@ -28,7 +28,7 @@ from anycastle.model.addresses import nth
 from anycastle.model.api import ClientView
 from anycastle.model.deployment import Datacentre, Deployment
 from anycastle.model.status import NodeReport
-from components.lab import power
+from components.lab import container, power
 from components.lab.layout import Layout
 from tools.measure import switch
 from tools.measure.probing import StreamSpec
@@ -178,10 +178,11 @@ class World:
     # doing -----------------------------------------------------------------
 
     def kill(self, node: str) -> float:
-        """As a power cut does; epoch seconds just before."""
-        began = time.time()
+        """As a power cut does; epoch seconds at which it had fallen silent."""
+        container.silence(self._layout, node)
+        silent = time.time()
         power.kill(self._layout, node)
-        return began
+        return silent
 
     def start(self, node: str) -> None:
         power.start(self._layout, node)
