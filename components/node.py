@@ -103,4 +103,4 @@ class Node(pulumi.ComponentResource):
         attachment = args.place.attachment(args.node)
         if isinstance(attachment, Attachment):
             return text(attachment)
-        return pulumi.Output.from_input(attachment).apply(text)
+        return pulumi.Output.all(attachment).apply(lambda found: text(found[0]))

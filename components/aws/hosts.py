@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
@@ -39,6 +40,8 @@ class CloudHostArgs:
 
     login_key, login_public_key: what bootstrap logs in with.
     key: alias of the KMS key of its secrets, where the same stack makes that key.
+    before_address: makes what has to be done before the public address goes from an old
+    instance to a new one, which has been made by then.
     """
 
     regional: Regional
@@ -51,6 +54,7 @@ class CloudHostArgs:
     login_key: pulumi.Input[str]
     login_public_key: pulumi.Input[str]
     key: pulumi.Input[str] | None = None
+    before_address: Callable[[CloudHost], Sequence[pulumi.Resource]] = lambda _: ()
 
 
 class CloudHost(pulumi.ComponentResource):
@@ -68,19 +72,26 @@ class CloudHost(pulumi.ComponentResource):
         self._args = args
         self._tags = args.regional.tags
         key, published = self._host_key()
-        self.instance = self._instance(self._profile(), published)
         elastic = aws.ec2.Eip(
             f"{name}/address", domain="vpc", tags=self._tags(f"{name}/address"), opts=child(self)
         )
-        associated = aws.ec2.EipAssociation(
-            f"{name}/address",
-            allocation_id=elastic.id,
-            instance_id=self.instance.id,
-            opts=child(self),
-        )
         self.address = elastic.public_ip
+        # After the address, and so deleted before it: no address in use can be released.
+        self.instance = self._instance(self._profile(), [published, elastic])
+        associated = self._associate(elastic, list(args.before_address(self)))
         self.host = self._bootable(key, associated)
         self.register_outputs({"address": self.address})
+
+    def _associate(
+        self, elastic: aws.ec2.Eip, before: list[pulumi.Resource]
+    ) -> aws.ec2.EipAssociation:
+        """It ends with the instance: until then whoever leaves in peace can be reached."""
+        return aws.ec2.EipAssociation(
+            f"{self._name}/address",
+            allocation_id=elastic.id,
+            instance_id=self.instance.id,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=before, deleted_with=self.instance),
+        )
 
     def _host_key(self) -> tuple[SshKey, pulumi.Resource]:
         """The key that the host will be known by, where the host will look for it."""
@@ -95,10 +106,11 @@ class CloudHost(pulumi.ComponentResource):
             tags=self._tags(name),
             opts=child(self),
         )
+        private: pulumi.Output[str] = pulumi.Output.secret(key.private_key)
         version = aws.secretsmanager.SecretVersion(
             name,
             secret_id=secret.id,
-            secret_string=pulumi.Output.secret(key.private_key),
+            secret_string=private,
             opts=child(self),
         )
         return key, version
@@ -125,7 +137,7 @@ class CloudHost(pulumi.ComponentResource):
         )
 
     def _instance(
-        self, profile: aws.iam.InstanceProfile, host_key: pulumi.Resource
+        self, profile: aws.iam.InstanceProfile, needs: list[pulumi.Resource]
     ) -> aws.ec2.Instance:
         args, machine, name = self._args, self._args.machine, self._name
         secret = plan.host_key_name(args.regional.deployment, name)
@@ -163,7 +175,7 @@ class CloudHost(pulumi.ComponentResource):
             tags=self._tags(name),
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[host_key, self._policy],
+                depends_on=[*needs, self._policy],
                 # cloud-init runs at the first boot alone: another text is the next instance's.
                 ignore_changes=["userData", "associatePublicIpAddress"],
             ),

@@ -21,6 +21,8 @@ FIRST_NODE_OFFSET = 16
 LETTERS = ("a", "b")
 """Images that a node may be made from, and so its addresses."""
 
+SPREAD = 7
+"""Running instances of a spread placement group in one zone."""
 GATEWAY_OFFSET = 1
 """The VPC's router in each subnet."""
 
@@ -66,6 +68,12 @@ def node_address(aws: AwsDatacentre, node: Node) -> IPv4Address:
     """The node's private address, where packets for it arrive, from whomever."""
     offset = FIRST_NODE_OFFSET + len(LETTERS) * node.id + LETTERS.index(letter(aws, node))
     return zone_subnet(aws, node.zone).network_address + offset
+
+
+def spread(aws: AwsDatacentre, node: Node) -> str:
+    """Placement group of a node, e.g. `1a`: blocks of seven ids, the most that a zone takes,
+    and the other image's beside them, so that there is room for a node made anew."""
+    return f"{(node.id - 1) // SPREAD + 1}{letter(aws, node)}"
 
 
 def underlay(datacentre: Datacentre, node: Node) -> IPv4Address | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -29,6 +30,14 @@ class Regional:
             "anycastle:stack": pulumi.get_stack(),
             "anycastle:datacentre": self.place,
         }
+
+    def under(
+        self, parent: pulumi.Resource, depends_on: Sequence[pulumi.Resource] = ()
+    ) -> pulumi.ResourceOptions:
+        """Options below a parent that has no provider of its own to hand on."""
+        return pulumi.ResourceOptions(
+            parent=parent, provider=self.provider, depends_on=[*depends_on]
+        )
 
 
 def regional(deployment: str, place: str, region: str, settings: Aws) -> Regional:

@@ -1,7 +1,8 @@
 """Runs `__main__.py` under Pulumi's mocks: `python -m tests.program.recorder JOB RESULT`.
 
 In a process of its own, because the mocks leave event loops of their threads behind.
-JOB: JSON of `config`, `preview` and `bundles` (a folder). RESULT: a pickled `Graph`.
+JOB: JSON of `stack` (its name), `config`, `preview`, `bundles` (a folder) and `outputs` (of other
+stacks, by name). RESULT: a pickled `Graph`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import pickle
 import runpy
 import sys
 from collections.abc import Mapping
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +31,30 @@ COMPUTED: Mapping[str, tuple[str, ...]] = {
     "pulumi-python:dynamic/anycastle:CertificateAuthority": ("certificate", "private_key"),
     "pulumi-python:dynamic/anycastle:OperatorToken": ("secret",),
     "pulumi-python:dynamic/anycastle:EnrolledClient": ("configuration",),
+    "pulumi-python:dynamic/anycastle:SshKey": ("private_key", "public_key"),
+    "pulumi-python:dynamic/anycastle:Membership": ("join_token",),
     "command:remote:Command": ("stdout", "stderr"),
+    "aws:ec2/eip:Eip": ("publicIp", "allocationId"),
+    "aws:lb/loadBalancer:LoadBalancer": ("dnsName", "zoneId"),
+    "aws:secretsmanager/secretVersion:SecretVersion": ("versionId",),
+    "aws:kms/key:Key": ("keyId",),
+    "aws:kms/replicaKey:ReplicaKey": ("keyId",),
+    "aws:rds/instance:Instance": ("address",),
+    "pulumi-python:dynamic/anycastle.aws:DatabasePassword": ("secret",),
+    "aws:vpc/routeServer:RouteServer": ("routeServerId",),
+    "aws:vpc/routeServerEndpoint:RouteServerEndpoint": ("routeServerEndpointId",),
 }
 PUBLIC_KEY = "C" * 42 + "E="
 
 
 class Answers(mocks.Mocks):
-    """What providers would return: each output a text that names it and its resource."""
+    """What providers would return: each output a text that names it and its resource.
+
+    stacks: outputs of other stacks, by name.
+    """
+
+    def __init__(self, stacks: Mapping[str, Mapping[str, Any]]) -> None:
+        self._stacks = stacks
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[Any, Any]]:
         outputs = dict(args.inputs)
@@ -50,6 +69,13 @@ class Answers(mocks.Mocks):
             outputs.update(host_key=f"ssh-ed25519 {host}", incarnation=f"disk of {host}")
         if args.typ.endswith("/lab:Network"):
             outputs.update(index=7)
+        if args.typ.startswith("aws:"):
+            outputs["arn"] = f"arn of {args.name}"
+        if args.typ.endswith(":RouteServerEndpoint"):
+            outputs["eniAddress"] = str(IPv4Address("10.99.0.0") + sum(args.name.encode()))
+        if args.typ == "pulumi:pulumi:StackReference":
+            found = self._stacks.get(args.name.rpartition("/")[2], {})
+            outputs.update(outputs=found, secretOutputNames=[])
         return f"id of {args.name}", outputs
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], None]:
@@ -103,16 +129,17 @@ def use_ready_made_bundles(folder: Path) -> None:
     bundle.build = ready_made  # type: ignore[assignment]
 
 
-async def record(config: Mapping[str, Any], preview: bool) -> Graph:
-    graph = Graph()
+async def record(job: Mapping[str, Any]) -> Graph:
+    graph, answers = Graph(), Answers(job["outputs"])
     pulumi.runtime.set_mocks(
-        Answers(),
+        answers,
         project="anycastle",
-        stack="mocked",
-        preview=preview,
-        monitor=Recorder(Answers(), graph),
+        stack=job["stack"],
+        preview=job["preview"],
+        monitor=Recorder(answers, graph),
     )
-    pulumi.runtime.set_all_config({key: json.dumps(value) for key, value in config.items()})
+    config = {key: json.dumps(value) for key, value in job["config"].items()}
+    pulumi.runtime.set_all_config(config)
 
     def program() -> None:
         runpy.run_path(str(PROGRAM), run_name="__main__")
@@ -129,7 +156,7 @@ def main() -> int:
     job = json.loads(Path(sys.argv[1]).read_text())
     use_ready_made_bundles(Path(job["bundles"]))
     try:
-        graph = asyncio.run(record(job["config"], job["preview"]))
+        graph = asyncio.run(record(job))
     except pulumi.RunError as error:
         print(error, file=sys.stderr)
         return 1

@@ -52,6 +52,7 @@ def test_no_two_nodes_share_an_address(ids: set[int]) -> None:
         one = Node(name=f"n{number}", id=number)
         own = network.loopbacks(parsed, one)
         (edge,) = network.edge_peers(ams, one)
+        assert edge.local6 is not None
         addresses += [own.v4, own.v6, edge.local4.ip, edge.local6.ip, edge.remote4, edge.remote6]
     assert len(set(addresses)) == len(addresses)
 
