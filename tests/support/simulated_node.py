@@ -176,7 +176,7 @@ class SimNode:
     def _reset(self, client: Client) -> None:
         for credential in client.credentials:
             self.wireguard.reset(credential.public_key)
-            self.sessions.restarted([credential.public_key])
+            self.publish(self.sessions.restarted([credential.public_key]))
 
     def _wake(self, agent: Takeover) -> None:
         if self.alive and self.takeover is agent:
@@ -257,7 +257,7 @@ class SimNode:
             self._reset(client)
         for client, credential, endpoint, anew in plan.initiate:
             if anew:
-                self.sessions.restarted([credential.public_key])
+                self.publish(self.sessions.restarted([credential.public_key]))
             before = self.wireguard.initiated
             self.wireguard.initiate(credential.public_key, endpoint, now, self.wall, anew)
             sent = self.wireguard.initiated > before

@@ -209,10 +209,16 @@ class Sessions:
         outcome.merge(self.leave(list(self._leaving)))
         return outcome
 
-    def restarted(self, keys: Iterable[Key]) -> None:
-        """These peers were removed and added: their counters begin at 0."""
+    def restarted(self, keys: Iterable[Key]) -> Outcome:
+        """These peers were removed and added: their counters begin at 0, and there is nothing
+        left to forget. A reset that was due would cut the handshake that has begun since."""
+        clients = []
         for key in keys:
             self._seen.pop(key, None)
+            client_id = self._by_key.get(key)
+            if client_id is not None and self._resets.pop(client_id, None) is not None:
+                clients.append(client_id)
+        return self.leave(clients)
 
     def leave(self, clients: Iterable[str]) -> Outcome:
         """Withdraw what is still announced of these clients (ids), who moved elsewhere."""

@@ -301,7 +301,8 @@ class TakingOver:
 
     def took_over(self, notice: TookOver) -> None:
         """Plans were carried out, perhaps in part."""
-        self._state.sessions.restarted(notice.restarted)
+        if gone := self._state.sessions.restarted(notice.restarted).withdraw:
+            self._state.edges.speaker.withdraw_clients(gone)
         if notice.errors:
             self._state.metrics.errors.labels("takeover").inc(len(notice.errors))
             log.warning("takeover failed in part", reason=notice.errors[0], n=len(notice.errors))

@@ -345,3 +345,15 @@ def test_a_peer_that_begins_from_nothing_is_confirmed_by_the_answer_alone() -> N
     world.sessions.restarted([Key(bytes([1] * 32))])
     outcome = world.sees(sample(NOW + 10, 92, CAFE), now=NOW + 10)
     assert [owned.endpoint for owned in outcome.confirmed] == [CAFE]
+
+
+def test_a_peer_that_began_from_nothing_is_not_reset_in_the_middle_of_its_handshake() -> None:
+    """Lost to another node, and initiated to a second later: the reset has nothing to do."""
+    world = World()
+    world.sees(sample(0.0, 0), now=NOW - 1)
+    owned = world.sees(sample(NOW, 1000), now=NOW).confirmed[0]
+    world.hears(NOW + 1, now=NOW + 1)
+    outcome = world.sessions.restarted([owned.key])
+    assert set(outcome.withdraw) == {route.prefix for route in owned.routes()}
+    assert world.sessions.resets_due(NOW + 1 + GRACE) == []
+    assert world.sessions.restarted([owned.key]).withdraw == []
