@@ -198,40 +198,54 @@ def too_many_routes(document: dict[str, Any]) -> None:
     [
         (
             no_accelerator,
-            "datacentres[0].aws.entry: the deployment has no accelerator; give the global stack "
-            "one (deployment.aws.accelerator), or choose another entry",
+            (
+                "datacentres[0].aws.entry: the deployment has no accelerator; give the global stack "
+                "one (deployment.aws.accelerator), or choose another entry"
+            ),
         ),
         (
             two_regions_with_nlbs,
-            "datacentres[0].aws.entry: an NLB's addresses belong to one region, and clients know "
-            "one address: with 2 datacentres the entry is accelerator or route_server",
+            (
+                "datacentres[0].aws.entry: an NLB's addresses belong to one region, and clients know "
+                "one address: with 2 datacentres the entry is accelerator or route_server"
+            ),
         ),
         (
             one_region_without_it,
-            "datacentres[0].aws.entry: 'iad' has entry route_server, and could not serve the "
-            "accelerator's addresses; all datacentres in AWS have the accelerator, or none",
+            (
+                "datacentres[0].aws.entry: 'iad' has entry route_server, and could not serve the "
+                "accelerator's addresses; all datacentres in AWS have the accelerator, or none"
+            ),
         ),
         (
             metal_without_byoip,
-            "datacentres[0].aws.entry: 'fra' is not in AWS, and AWS alone announces an "
-            "accelerator's own addresses; with your prefix (accelerator.byoip: true) both can "
-            "announce it",
+            (
+                "datacentres[0].aws.entry: 'fra' is not in AWS, and AWS alone announces an "
+                "accelerator's own addresses; with your prefix (accelerator.byoip: true) both can "
+                "announce it"
+            ),
         ),
         (
             route_server_without_one,
-            "datacentres[0].aws.route_server: missing; with entry route_server the nodes announce "
-            "to it, and nothing else brings packets to them",
+            (
+                "datacentres[0].aws.route_server: missing; with entry route_server the nodes announce "
+                "to it, and nothing else brings packets to them"
+            ),
         ),
         (
             services_without_a_way_back,
-            "datacentres[0].services: services answer to clients' addresses, and only a Route "
-            "Server tells the VPC which node those are behind: give the datacentre "
-            "aws.route_server",
+            (
+                "datacentres[0].services: services answer to clients' addresses, and only a Route "
+                "Server tells the VPC which node those are behind: give the datacentre "
+                "aws.route_server"
+            ),
         ),
         (
             a_zone_without_a_node,
-            "datacentres[0].aws.zones[1]: no node is in eu-west-1b, and without cross_zone its "
-            "load balancer node would have nobody to send packets to; add a node or set cross_zone",
+            (
+                "datacentres[0].aws.zones[1]: no node is in eu-west-1b, and without cross_zone its "
+                "load balancer node would have nobody to send packets to; add a node or set cross_zone"
+            ),
         ),
         (
             ipv6_through_it,
@@ -239,13 +253,17 @@ def too_many_routes(document: dict[str, Any]) -> None:
         ),
         (
             edges_in_aws,
-            "datacentres[0].edges: has to be empty in AWS: the Route Server's endpoints are the "
-            "edges",
+            (
+                "datacentres[0].edges: has to be empty in AWS: the Route Server's endpoints are the "
+                "edges"
+            ),
         ),
         (
             too_many_routes,
-            "datacentres[0].aws.route_server: 100 nodes announce 102 routes; a route table takes "
-            "100 from a Route Server",
+            (
+                "datacentres[0].aws.route_server: 100 nodes announce 102 routes; a route table takes "
+                "100 from a Route Server"
+            ),
         ),
     ],
 )

@@ -51,8 +51,10 @@ def test_a_region_more_is_one_file_more(documents: Documents) -> None:
 def test_what_is_taken_is_named_with_the_file_where(documents: Documents) -> None:
     documents["aws-us-east-1"]["anycastle:datacentre"]["nodes"][1]["id"] = 11
     assert faults(documents, REGION) == [
-        "Pulumi.aws-us-east-1.yaml anycastle:datacentre.nodes[1].id: 11 is taken by "
-        "anycastle:datacentre.nodes[0].id"
+        (
+            "Pulumi.aws-us-east-1.yaml anycastle:datacentre.nodes[1].id: 11 is taken by "
+            "anycastle:datacentre.nodes[0].id"
+        )
     ]
 
 
