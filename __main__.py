@@ -35,6 +35,10 @@ for host in worlds.clients:
 export(
     settings,
     foundation,
-    [*worlds.hosts, *(host for datacentre in datacentres for host in datacentre.hosts)],
+    [
+        *foundation.hosts,
+        *worlds.hosts,
+        *(host for datacentre in datacentres for host in datacentre.hosts),
+    ],
     {name: texts for each in datacentres for name, texts in each.routers.items()},
 )

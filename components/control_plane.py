@@ -1,13 +1,18 @@
-"""The control plane: Postgres, the certificate authority and the API on one host."""
+"""The control plane: the certificate authority and the API, on one host or on several.
+
+The database is Postgres on the same host, or one elsewhere that all of them reach.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pulumi
 from pulumi_command import remote
 
 from anycastle.model.codec import Key
+from anycastle.model.control import AuditBucket
 from anycastle.model.deployment import Deployment
 from components import commands
 from components.bootstrap import Runtime, RuntimeArgs
@@ -22,20 +27,42 @@ ANSWER_TIMEOUT = 30
 
 
 @dataclass(frozen=True, kw_only=True)
+class Database:
+    """How a host comes by the database; by default one of its own.
+
+    script, variables: what is run on each host. connection: libpq's connection string,
+    without a password. secret: do the variables hold one?
+    """
+
+    script: str = "database"
+    variables: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    connection: pulumi.Input[str] = "dbname=anycastle"
+    secret: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class ControlPlaneArgs:
-    host: Host
+    """hosts: at least one; with a database of its own, no more. address: where operators
+    reach the API, an address or a name. audit: where events are kept for good."""
+
+    hosts: Sequence[Host]
+    address: pulumi.Input[str]
     deployment: Deployment
     secrets: DeploymentSecrets
     bundle: Bundle
+    database: Database = field(default_factory=Database)
+    audit: pulumi.Input[AuditBucket] | None = None
 
 
 class ControlPlane(pulumi.ComponentResource):
-    """host: where it runs. url: where operators reach it.
+    """hosts: where it runs; host: the first of them. url: where operators reach it.
 
-    ready: what depends on a running API. operable: what depends on the operator's token, too.
+    ready: what depends on a running API, on each host. operable: what depends on the
+    operator's token, too.
     spec: its configuration as text; whoever depends on what clients are told compares it.
     """
 
+    hosts: tuple[Host, ...]
     host: Host
     url: pulumi.Output[str]
     spec: pulumi.Output[str]
@@ -46,26 +73,38 @@ class ControlPlane(pulumi.ComponentResource):
         self, name: str, args: ControlPlaneArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("anycastle:index:ControlPlane", name, None, opts)
-        self.host = args.host
+        self.hosts = tuple(args.hosts)
+        self.host = self.hosts[0]
         port = args.deployment.control_plane.port
-        self.url = pulumi.Output.from_input(args.host.address).apply(lambda host: url(host, port))
-        self.spec = pulumi.Output.all(args.secrets.service_key.public_key, args.host.address).apply(
-            lambda known: _spec(args.deployment, *known)
-        )
-        self.ready = self._serve(args, self._foundations(name, args))
+        self.url = pulumi.Output.from_input(args.address).apply(lambda where: url(where, port))
+        self.spec = pulumi.Output.all(
+            args.secrets.service_key.public_key, args.address, args.database.connection, args.audit
+        ).apply(lambda known: _spec(args.deployment, *known))
+        before: list[pulumi.Resource] = []
+        for host in self.hosts:
+            self.ready = self._serve(host, args, [*self._foundations(host, args), *before])
+            # One host after another: the others answer meanwhile, and a bad version stops here.
+            before = [self.ready]
         self.operable = self._operator(args)
         self.register_outputs({"url": self.url})
 
-    def _foundations(self, name: str, args: ControlPlaneArgs) -> list[pulumi.Resource]:
+    def _foundations(self, host: Host, args: ControlPlaneArgs) -> list[pulumi.Resource]:
         """Software beside the database, and the authority, which belongs to the database's user."""
         runtime = Runtime(
-            on(name, "runtime"),
-            RuntimeArgs(host=args.host, bundle=args.bundle),
+            on(host.name, "runtime"),
+            RuntimeArgs(host=host, bundle=args.bundle),
             pulumi.ResourceOptions(parent=self),
         )
-        database = commands.run(args.host, "database", "database", {}, parent=self)
+        database = commands.run(
+            host,
+            "database",
+            args.database.script,
+            args.database.variables,
+            parent=self,
+            secret=args.database.secret,
+        )
         authority = commands.run(
-            args.host,
+            host,
             "authority",
             "authority",
             {
@@ -79,10 +118,12 @@ class ControlPlane(pulumi.ComponentResource):
         )
         return [runtime.installed, authority]
 
-    def _serve(self, args: ControlPlaneArgs, needs: list[pulumi.Resource]) -> remote.Command:
+    def _serve(
+        self, host: Host, args: ControlPlaneArgs, needs: list[pulumi.Resource]
+    ) -> remote.Command:
         port = args.deployment.control_plane.port
         return commands.run(
-            args.host,
+            host,
             "api",
             "control",
             {
@@ -93,12 +134,12 @@ class ControlPlane(pulumi.ComponentResource):
             },
             parent=self,
             delete="systemctl disable -q --now anycastle-control",
-            depends_on=[*args.host.ready, *needs],
+            depends_on=[*host.ready, *needs],
         )
 
     def _operator(self, args: ControlPlaneArgs) -> remote.Command:
         return commands.run(
-            args.host,
+            self.host,
             "operator",
             "operator",
             {"SECRET": args.secrets.operator.secret},
@@ -108,5 +149,19 @@ class ControlPlane(pulumi.ComponentResource):
         )
 
 
-def _spec(deployment: Deployment, service_public_key: str, address: str) -> str:
-    return document(control_spec(deployment, Key.from_text(service_public_key), address))
+def _spec(
+    deployment: Deployment,
+    service_public_key: str,
+    address: str,
+    database: str,
+    audit: AuditBucket | None,
+) -> str:
+    return document(
+        control_spec(
+            deployment,
+            Key.from_text(service_public_key),
+            address,
+            database=database,
+            audit=audit,
+        )
+    )

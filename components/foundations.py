@@ -35,7 +35,11 @@ def on_host(settings: Settings, host: Host) -> Foundation:
     control = ControlPlane(
         host.name,
         ControlPlaneArgs(
-            host=host, deployment=deployment, secrets=secrets, bundle=bundle.build("control")
+            hosts=[host],
+            address=host.address,
+            deployment=deployment,
+            secrets=secrets,
+            bundle=bundle.build("control"),
         ),
     )
     return Foundation(
@@ -51,8 +55,17 @@ def on_host(settings: Settings, host: Host) -> Foundation:
 
 def read(settings: Settings) -> Foundation:
     """What the global stack exported (`components.outputs`)."""
+    return of_stack(global_stack(settings))
+
+
+def global_stack(settings: Settings) -> pulumi.StackReference:
+    """The stack that a region reads."""
     organization, project = pulumi.get_organization(), pulumi.get_project()
-    stack = pulumi.StackReference(f"{organization}/{project}/{settings.stack.reads}")
+    return pulumi.StackReference(f"{organization}/{project}/{settings.stack.reads}")
+
+
+def of_stack(stack: pulumi.StackReference) -> Foundation:
+    """A foundation out of a global stack's outputs, without what only AWS has."""
     return Foundation(
         url=stack.require_output("api"),
         authority=stack.require_output("control_ca"),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import pulumi
 
 from anycastle.model.codec import to_plain
-from components.foundation import Foundation
+from components.foundation import Foundation, Shared
 from components.host import Host
 from components.settings import Settings
 
@@ -19,7 +19,8 @@ def export(
     routers: Mapping[str, Mapping[str, str]],
 ) -> None:
     """deployment, anycast, settings, hosts, api, control_ca, and secrets: operator_token, and of a
-    global stack service_key, which its regions read. routers: what edge routers that
+    global stack service_key and, with a part in AWS, aws_* (`foundation.Shared`), which its
+    regions read. routers: what edge routers that
     are not ours must be told, by router and syntax."""
     deployment = settings.deployment
     pulumi.export("deployment", deployment.name)
@@ -31,5 +32,16 @@ def export(
     pulumi.export("operator_token", pulumi.Output.secret(foundation.operator))
     if settings.is_global:
         pulumi.export("service_key", pulumi.Output.secret(foundation.service_key))
+    if settings.is_global and foundation.aws is not None:
+        _export_shared(foundation.aws)
     if routers:
         pulumi.export("routers", {name: dict(texts) for name, texts in routers.items()})
+
+
+AWS_PREFIX = "aws_"
+"""Of the outputs that are fields of `foundation.Shared`."""
+
+
+def _export_shared(shared: Shared) -> None:
+    for name, value in vars(shared).items():
+        pulumi.export(AWS_PREFIX + name, value)

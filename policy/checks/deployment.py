@@ -33,6 +33,9 @@ def enough_nodes(stack: Stack, settings: Settings) -> Iterator[Finding]:
             yield Finding(f"datacentre {look(datacentre, 'name')} has {count} node(s)")
 
 
+ANNOUNCED_BY_AWS = ("accelerator", "nlb")
+
+
 def enough_datacentres(stack: Stack, settings: Settings) -> Iterator[Finding]:
     found = datacentres(stack)
     if found and not settings.is_rehearsal(stack.name) and len(found) < settings.fewest_datacentres:
@@ -40,6 +43,10 @@ def enough_datacentres(stack: Stack, settings: Settings) -> Iterator[Finding]:
 
 
 def prefixes(stack: Stack, _: Settings) -> Iterator[Finding]:
+    """Of what nodes announce; an accelerator's or a load balancer's addresses AWS announces."""
+    entries = [look(one, "aws.entry") for one in each(stack.outputs, "settings.datacentres")]
+    if entries and all(entry in ANNOUNCED_BY_AWS for entry in entries):
+        return
     for text in each(stack.outputs, "settings.anycast.prefixes"):
         network = ipaddress.ip_network(text)
         longest = LONGEST[network.version]

@@ -40,7 +40,7 @@ COMPUTED: Mapping[str, tuple[str, ...]] = {
     "aws:kms/key:Key": ("keyId",),
     "aws:kms/replicaKey:ReplicaKey": ("keyId",),
     "aws:rds/instance:Instance": ("address",),
-    "pulumi-python:dynamic/anycastle.aws:DatabasePassword": ("secret",),
+    "pulumi-python:dynamic/anycastle:DatabasePassword": ("secret",),
     "aws:vpc/routeServer:RouteServer": ("routeServerId",),
     "aws:vpc/routeServerEndpoint:RouteServerEndpoint": ("routeServerEndpointId",),
 }
@@ -71,6 +71,9 @@ class Answers(mocks.Mocks):
             outputs.update(index=7)
         if args.typ.startswith("aws:"):
             outputs["arn"] = f"arn of {args.name}"
+        if args.typ.endswith(":Accelerator"):
+            given = args.inputs.get("ipAddresses") or ["192.0.2.7", "192.0.2.8"]
+            outputs["ipSets"] = [{"ipFamily": "IPv4", "ipAddresses": given}]
         if args.typ.endswith(":RouteServerEndpoint"):
             outputs["eniAddress"] = str(IPv4Address("10.99.0.0") + sum(args.name.encode()))
         if args.typ == "pulumi:pulumi:StackReference":
@@ -98,6 +101,7 @@ class Recorder(mocks.MockMonitor):
                 type=request.type,
                 name=request.name,
                 parent=request.parent,
+                provider=request.provider,
                 inputs=_marked(rpc.deserialize_properties(request.object)),
                 dependencies=frozenset(request.dependencies),
                 deleted_with=request.deletedWith,

@@ -49,6 +49,6 @@ class Archive:
                 ).decode(),
                 ServerSideEncryption="aws:kms",
                 SSEKMSKeyId=bucket.kms_key,
-                ObjectLockMode="COMPLIANCE",
+                ObjectLockMode=bucket.mode.value,
                 ObjectLockRetainUntilDate=until,
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from anycastle.model.addresses import Address, Dual, Network
+from anycastle.model.aws import LockMode
 from anycastle.model.codec import Key
 from anycastle.model.deployment import Anycast
 
@@ -12,13 +13,14 @@ from anycastle.model.deployment import Anycast
 class AuditBucket(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where events are kept so that nobody can change them: an S3 bucket with object lock.
 
-    kms_key: ARN of the key that encrypts them. retention_days: of the lock.
+    kms_key: ARN of the key that encrypts them. retention_days, mode: of the lock.
     """
 
     name: str
     region: str
     kms_key: str
     retention_days: int = 365
+    mode: LockMode = LockMode.COMPLIANCE
 
 
 class ControlSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

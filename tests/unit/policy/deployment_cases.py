@@ -31,7 +31,15 @@ CASES: dict[str, Cases] = {
         [NOT_YET],
     ),
     "prefixes-routable": Cases(
-        [deployed(anycast__prefixes=["8.8.8.0/24", "2600::/48", "10.0.0.0/30"])],
+        [
+            deployed(anycast__prefixes=["8.8.8.0/24", "2600::/48", "10.0.0.0/30"]),
+            stack(
+                settings={
+                    "anycast": {"prefixes": ["75.2.0.1/32"]},
+                    "datacentres": [{"aws": {"entry": "accelerator"}}],
+                }
+            ),
+        ],
         [
             (deployed(anycast__prefixes=["8.8.8.0/25"]), "8.8.8.0/25 is longer than /24"),
             (deployed(anycast__prefixes=["2600::/49"]), "2600::/49 is longer than /48"),
