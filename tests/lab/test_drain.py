@@ -1,6 +1,6 @@
 """Nodes leave service and come back: by order, by `systemctl stop`, by a host's shutdown.
 
-That a drain loses no packet of anybody is in `test_takeover`; here is who decides it, what it
+That a drain loses nothing of TCP either is in `test_takeover`; here is who decides it, what it
 survives, and what ends it. Limits tell a working feature from a broken one.
 """
 
@@ -16,7 +16,8 @@ import pytest
 from tests.support import sessions, traffic
 from tests.support.lab import Lab
 from tests.support.traffic import Ping
-from tests.support.waiting import wait_for
+from tests.support.waiting import wait_for, wait_quiet
+from tools.measure.probing import probing
 
 BACK = 90.0
 WITHDRAWN = 15.0
@@ -55,11 +56,6 @@ def clients_undisturbed(lab: Lab, node: str) -> Iterator[None]:
         traffic.assert_lossless(traffic.stop_all(pings))
 
 
-def drained(lab: Lab, node: str) -> str | None:
-    view = next(view for view in lab.node_views() if view.name == node)
-    return None if view.drain is None or view.drain.phase is None else view.drain.phase.value
-
-
 def kinds(lab: Lab, node: str) -> list[str]:
     lines = lab.cli("events", "--limit", "500", "--json").stdout.decode().splitlines()
     return [event["kind"] for event in map(json.loads, lines) if event["node"] == node]
@@ -76,13 +72,37 @@ def test_a_drain_is_shown_until_it_is_done_and_told_in_events(lab: Lab, node: st
     assert lines[-1]["done"]
     assert (lines[-1]["phase"], lines[-1]["sessions"]) == ("drained", 0)
     assert lines[-1]["announcing"] is False
-    told = kinds(lab, node)
-    for kind in ("node.drain_asked", "node.demoted", "node.withdrawn", "node.drained"):
-        assert kind in told, told
+    wanted = {"node.drain_asked", "node.demoted", "node.withdrawn", "node.drained"}
+    wait_for(f"{wanted} in the events", lambda: wanted <= set(kinds(lab, node)), 10)
     assert "disk" in lab.cli("node", "show", node).stdout.decode()
     done = lab.cli("node", "resume", node, "--wait")
     assert done.returncode == 0, done.stderr.decode()
     assert in_service(lab, node)
+
+
+def test_every_node_in_turn(lab: Lab) -> None:
+    """A rolling maintenance under traffic of all clients: nobody loses a packet."""
+    for node in lab.nodes:
+        sessions.bring_client(lab, node)
+    with probing(sessions.streams(lab, rate=50)) as probe:
+        silent = probe.answering(lab.clients, 20)
+        assert not silent, silent
+        began = time.time()
+        for node in lab.nodes:
+            drained, resumed = (
+                _said(lab, "node", verb, node, "--wait") for verb in ("drain", "resume")
+            )
+            assert drained[-1] == f"{node}: drained, no session left", drained
+            assert resumed[-1] == f"{node}: UP, announcing", resumed
+        bad = [str(each) for each in probe.summaries(began).values() if each.lost or each.gap > 1]
+        assert not bad, "\n".join(bad)
+        wait_quiet("one owner each", lambda: sessions.disputed(lab), 15, every=0.5)
+
+
+def _said(lab: Lab, *arguments: str) -> list[str]:
+    done = lab.cli(*arguments)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode().splitlines()
 
 
 def test_a_restart_without_control_plane_goes_on_with_the_drain(lab: Lab) -> None:
@@ -160,14 +180,6 @@ def test_an_orderly_shutdown_of_the_host_loses_nothing(lab: Lab) -> None:
     with clients_undisturbed(lab, node):
         lab.run(node, "systemctl", "poweroff", check=False)
         wait_withdrawn(lab, node)
-        wait_for("the host is off", lambda: not _runs(lab, node), 60, every=0.5)
-    lab.power("start", node)
+        wait_for("the host is off", lambda: not sessions.running(lab, node), 60, every=0.5)
+    sessions.start(lab, node)
     lab.serve(BACK)
-
-
-def _runs(lab: Lab, node: str) -> bool:
-    try:
-        lab.run(node, "true", timeout=5)
-    except Exception:  # noqa: BLE001 - whatever way it does not answer
-        return False
-    return True

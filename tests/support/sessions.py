@@ -6,6 +6,7 @@ The control plane knows the same a little later; where a second counts, ask here
 from __future__ import annotations
 
 import secrets
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -40,16 +41,17 @@ def served_by(lab: Lab, node: str) -> list[str]:
 
 
 def disputed(lab: Lab) -> list[str]:
-    """Complaints: clients that not exactly one node serves, and nodes' kernels that send a
-    client's packets elsewhere than to that node."""
+    """Complaints: clients that not exactly one node serves, and kernels of nodes that run
+    which send a client's packets elsewhere than to that node."""
     complaints = []
     found = owners(lab)
+    alive = [node for node in lab.nodes if running(lab, node)]
     for name, nodes in found.items():
         if len(nodes) != 1:
             complaints.append(f"{name} is served by {' and '.join(nodes) or 'nobody'}")
             continue
         address = lab.addresses[name].v4
-        ways = {node: next_hop(lab, node, address) for node in lab.nodes}
+        ways = {node: next_hop(lab, node, address) for node in alive}
         complaints += [
             f"{node} sends {name}'s packets to {way}, not to {nodes[0]}"
             for node, way in ways.items()
@@ -59,10 +61,14 @@ def disputed(lab: Lab) -> list[str]:
 
 
 def next_hop(lab: Lab, node: str, address: str) -> str:
-    """The node that a node's kernel sends packets for a client to: itself, when over wg0."""
+    """The node that a node's kernel sends packets for a client to: itself, when over wg0;
+    `nowhere` without a route."""
     network = FabricSpec().networks.v4
     names = {str(fabric_interface(network, lab.loopback(name)).ip): name for name in lab.nodes}
-    words = lab.inside(node, "ip", "-o", "route", "get", address).split()
+    try:
+        words = lab.inside(node, "ip", "-o", "route", "get", address).split()
+    except subprocess.CalledProcessError:
+        return "nowhere"
     if "wg0" in words:
         return node
     via = words[words.index("via") + 1] if "via" in words else ""
@@ -128,6 +134,10 @@ def kill(lab: Lab, host: str, then: Callable[[], object] = lambda: None) -> floa
 def start(lab: Lab, host: str) -> None:
     """Boot it, or leave it alone where it runs."""
     power.start(Layout(lab.name, lab.directory), host)
+
+
+def running(lab: Lab, host: str) -> bool:
+    return power.running(Layout(lab.name, lab.directory))[host]
 
 
 @contextmanager
