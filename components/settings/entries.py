@@ -38,9 +38,7 @@ def _accelerator(deployment: Deployment, path: str) -> Iterator[ModelError]:
             "the deployment has no accelerator; give the global stack one "
             "(deployment.aws.accelerator), or choose another entry",
         )
-    byoip = deployment.aws is not None and bool(deployment.aws.accelerator) and (
-        deployment.aws.accelerator.byoip
-    )
+    accelerator = deployment.aws.accelerator if deployment.aws is not None else None
     for other in deployment.datacentres:
         if other.aws is not None and other.aws.entry is not Entry.ACCELERATOR:
             yield ModelError(
@@ -48,7 +46,7 @@ def _accelerator(deployment: Deployment, path: str) -> Iterator[ModelError]:
                 f"{other.name!r} has entry {other.aws.entry}, and could not serve the "
                 "accelerator's addresses; all datacentres in AWS have the accelerator, or none",
             )
-        elif other.aws is None and not byoip:
+        elif other.aws is None and accelerator is not None and not accelerator.byoip:
             yield ModelError(
                 where,
                 f"{other.name!r} is not in AWS, and AWS alone announces an accelerator's own "

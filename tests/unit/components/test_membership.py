@@ -207,14 +207,14 @@ class TestProvider:
         provider = membership._MembershipProvider()
         olds = {**PROPS, "epoch": "i-0", "join_token": "old"}
         assert provider.diff("dub-1", olds, dict(PROPS)).changes
-        result = provider.update("dub-1", olds, PROPS)  # type: ignore[arg-type]
+        result = provider.update("dub-1", olds, PROPS)
         assert result.outs is not None
         assert result.outs["join_token"] == "new"
         assert api.words == ["DELETE /v1/nodes/dub-1", "POST /v1/tokens"]
 
     def test_another_operator_token_calls_nobody(self, api: Any) -> None:
         olds = {**PROPS, "token": "former", "join_token": "old"}
-        result = membership._MembershipProvider().update("dub-1", olds, PROPS)  # type: ignore[arg-type]
+        result = membership._MembershipProvider().update("dub-1", olds, PROPS)
         assert result.outs == {**PROPS, "join_token": "old"}
         assert api.calls == []
 
