@@ -66,7 +66,10 @@ def next_hop(lab: Lab, node: str, address: str) -> str:
     network = FabricSpec().networks.v4
     names = {str(fabric_interface(network, lab.loopback(name)).ip): name for name in lab.nodes}
     try:
+        try:
         words = lab.inside(node, "ip", "-o", "route", "get", address).split()
+    except subprocess.CalledProcessError:
+        return "nowhere"
     except subprocess.CalledProcessError:
         return "nowhere"
     if "wg0" in words:
@@ -161,6 +164,7 @@ def takeover_off(lab: Lab) -> Iterator[None]:
 
 
 def _switch(lab: Lab, enabled: bool) -> None:
+    lab.serve(400)  # an agent that is only starting does not hear a reload
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda node: lab.script(node, switch.script(enabled)), lab.nodes))
 
