@@ -66,10 +66,7 @@ def next_hop(lab: Lab, node: str, address: str) -> str:
     network = FabricSpec().networks.v4
     names = {str(fabric_interface(network, lab.loopback(name)).ip): name for name in lab.nodes}
     try:
-        try:
         words = lab.inside(node, "ip", "-o", "route", "get", address).split()
-    except subprocess.CalledProcessError:
-        return "nowhere"
     except subprocess.CalledProcessError:
         return "nowhere"
     if "wg0" in words:
