@@ -11,6 +11,7 @@ import pulumi
 from components.control_plane import ControlPlane, ControlPlaneArgs
 from components.foundation import Foundation
 from components.host import Host
+from components.references import stack_reference, told
 from components.secrets import DeploymentSecrets, DeploymentSecretsArgs
 from components.settings import Settings
 from components.worlds import Worlds
@@ -55,20 +56,19 @@ def on_host(settings: Settings, host: Host) -> Foundation:
 
 def read(settings: Settings) -> Foundation:
     """What the global stack exported (`components.outputs`)."""
-    return of_stack(global_stack(settings))
+    return of_stack(settings.stack.reads, global_stack(settings))
 
 
 def global_stack(settings: Settings) -> pulumi.StackReference:
     """The stack that a region reads."""
-    organization, project = pulumi.get_organization(), pulumi.get_project()
-    return pulumi.StackReference(f"{organization}/{project}/{settings.stack.reads}")
+    return stack_reference(settings.stack.reads)
 
 
-def of_stack(stack: pulumi.StackReference) -> Foundation:
+def of_stack(name: str, stack: pulumi.StackReference) -> Foundation:
     """A foundation out of a global stack's outputs, without what only AWS has."""
     return Foundation(
-        url=stack.require_output("api"),
-        authority=stack.require_output("control_ca"),
-        operator=pulumi.Output.secret(stack.require_output("operator_token")),
-        service_key=pulumi.Output.secret(stack.require_output("service_key")),
+        url=told(name, stack, "api"),
+        authority=told(name, stack, "control_ca"),
+        operator=pulumi.Output.secret(told(name, stack, "operator_token")),
+        service_key=pulumi.Output.secret(told(name, stack, "service_key")),
     )

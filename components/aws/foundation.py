@@ -60,7 +60,7 @@ def read(settings: Settings) -> Foundation:
         return told(name, stack, outputs.AWS_PREFIX + field)
 
     return replace(
-        foundations.of_stack(stack),
+        foundations.of_stack(name, stack),
         aws=Shared(
             login_key=pulumi.Output.secret(shared("login_key")),
             login_public_key=shared("login_public_key"),

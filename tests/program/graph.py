@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,13 +14,15 @@ SECRET = "secret"
 class Registration:
     """A resource as the engine is told of it. parent, deleted_with: URNs, "" for none.
 
-    dependencies: URNs. secret_outputs: names that are secrets whatever they came from.
+    provider: its URN and id, "" for the default one. dependencies: URNs. secret_outputs: names
+    that are secrets whatever they came from.
     """
 
     urn: str
     type: str
     name: str
     parent: str
+    provider: str
     inputs: dict[str, Any]
     dependencies: frozenset[str]
     deleted_with: str
@@ -52,11 +55,41 @@ class Graph:
         return [r for r in self.resources.values() if r.type == kind]
 
     def upstream(self, registration: Registration) -> set[str]:
-        """Names of everything that a resource waits for, directly or not."""
+        """Names of everything that a resource waits for, directly or not.
+
+        What is only read, as another stack's outputs, is not among the resources.
+        """
         seen: set[str] = set()
         queue = [registration.urn]
         while queue:
-            for dependency in self.resources[queue.pop()].dependencies - seen:
+            found = self.resources[queue.pop()].dependencies & self.resources.keys()
+            for dependency in found - seen:
                 seen.add(dependency)
                 queue.append(dependency)
         return {self.resources[urn].name for urn in seen}
+
+
+def difference(before: Graph, after: Graph) -> tuple[set[str], set[str], set[str]]:
+    """Names of resources that are (added, removed, different in an input)."""
+    added = {after.resources[urn].name for urn in after.resources.keys() - before.resources.keys()}
+    gone = {before.resources[urn].name for urn in before.resources.keys() - after.resources.keys()}
+    changed = {
+        registration.name
+        for urn, registration in before.resources.items()
+        if urn in after.resources and after.resources[urn].inputs != registration.inputs
+    }
+    return added, gone, changed
+
+
+def clear(value: Any) -> str:
+    """All that is readable in a value: what is marked as a secret is left out."""
+    if isinstance(value, dict):
+        return "" if set(value) == {SECRET} else " ".join(map(clear, value.values()))
+    return " ".join(map(clear, value)) if isinstance(value, list) else str(value)
+
+
+def document(registration: Registration, variable: str) -> Any:
+    """The JSON that a script gets in a variable (quoted, so without quotes inside)."""
+    text: str = registration.plain("stdin")
+    _, _, rest = text.partition(f"{variable}='")
+    return json.loads(rest.partition("'\n")[0])

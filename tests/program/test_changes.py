@@ -5,24 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from tests.program.conftest import Config, Run
-from tests.program.graph import Graph
+from tests.program.graph import Graph, difference
 
 
 def nodes(config: Config, datacentre: int) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = config["anycastle:deployment"]["datacentres"][datacentre]["nodes"]
     return found
-
-
-def difference(before: Graph, after: Graph) -> tuple[set[str], set[str], set[str]]:
-    """Names of resources that are (added, removed, different in an input)."""
-    added = {after.resources[urn].name for urn in after.resources.keys() - before.resources.keys()}
-    gone = {before.resources[urn].name for urn in before.resources.keys() - after.resources.keys()}
-    changed = {
-        registration.name
-        for urn, registration in before.resources.items()
-        if urn in after.resources and after.resources[urn].inputs != registration.inputs
-    }
-    return added, gone, changed
 
 
 NEW_NODE = {

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
 from tests.program.conftest import LAB, ProgramFailed, Run
-from tests.program.graph import Graph, Registration
+from tests.program.graph import Graph, clear, document
 
 NODES = ["ams-1", "ams-2", "fra-1", "fra-2"]
 COMMAND = "command:remote:Command"
-
-
-def document(registration: Registration, variable: str) -> Any:
-    """The JSON that a script gets in a variable (quoted, so without quotes inside)."""
-    text: str = registration.plain("stdin")
-    _, _, rest = text.partition(f"{variable}='")
-    return json.loads(rest.partition("'\n")[0])
 
 
 def test_every_resource_but_the_tops_has_a_parent_that_is_registered(lab: Graph) -> None:
@@ -109,11 +101,6 @@ def test_a_secret_travels_on_standard_input_only_and_stays_a_secret(
 
 
 def test_no_secret_is_registered_in_the_clear(lab: Graph) -> None:
-    def clear(value: Any) -> str:
-        if isinstance(value, dict):
-            return "" if set(value) == {"secret"} else " ".join(map(clear, value.values()))
-        return " ".join(map(clear, value)) if isinstance(value, list) else str(value)
-
     secrets = [
         "the lab's private key",
         "private_key of",
