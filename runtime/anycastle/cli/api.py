@@ -41,11 +41,15 @@ KEEPALIVE = (
 
 @dataclass(frozen=True)
 class Access:
-    """Where the API is and what opens it. url: `https://host:port`. ca: a PEM file."""
+    """Where the API is and what opens it. url: `https://host:port`.
+
+    ca: a PEM file; None: `pem` is what would stand in it.
+    """
 
     url: str
     token: str
-    ca: Path
+    ca: Path | None
+    pem: str = ""
 
 
 class Api:
@@ -142,7 +146,8 @@ def unreachable(error: httpx.TransportError, access: Access) -> Failure:
     text = str(error) or type(error).__name__
     if "CERTIFICATE_VERIFY_FAILED" in text:
         detail = text.partition("certificate verify failed: ")[2].rpartition(" (_ssl")[0] or text
-        advice = f"is {access.ca} the CA of the deployment at {access.url}, and is --url right?"
+        ca = access.ca or "what the stack says"
+        advice = f"is {ca} the CA of the deployment at {access.url}, and is --url right?"
         return Failure(Exit.UNREACHABLE, f"TLS: cannot verify {access.url} ({detail}): {advice}")
     if "[SSL" in text:
         advice = "is --url the API's port?"
@@ -189,10 +194,14 @@ def _route(path: Sequence[str]) -> str:
 
 
 def _network(access: Access) -> httpx.HTTPTransport:
+    given = f"--ca: {access.ca}" if access.ca else "--stack: its output control_ca"
     try:
-        context = ssl.create_default_context(cafile=str(access.ca))
+        if access.ca:
+            context = ssl.create_default_context(cafile=str(access.ca))
+        else:
+            context = ssl.create_default_context(cadata=access.pem)
     except FileNotFoundError:
-        raise Failure(Exit.USAGE, f"--ca: {access.ca} does not exist") from None
+        raise Failure(Exit.USAGE, f"{given} does not exist") from None
     except (OSError, ssl.SSLError) as error:
-        raise Failure(Exit.USAGE, f"--ca: {access.ca} is not a PEM file ({error})") from None
+        raise Failure(Exit.USAGE, f"{given} is not a PEM file ({error})") from None
     return httpx.HTTPTransport(verify=context, socket_options=KEEPALIVE)

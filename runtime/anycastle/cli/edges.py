@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from anycastle.cli import stack
+
 if TYPE_CHECKING:
     import httpx
 
@@ -27,11 +29,13 @@ class Edges:
     """transport: of HTTP; None: the network. sleep: seconds.
 
     execute: becomes the given command (as execvp does) and returns only in tests.
+    run: runs a command to its end.
     """
 
     transport: httpx.BaseTransport | None = None
     sleep: Callable[[float], None] = time.sleep
     execute: Callable[[Sequence[str]], None] = _replace_process
+    run: stack.Run = stack.run
 
 
 def edges() -> Edges:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ import httpx
 import pytest
 from click.testing import CliRunner, Result
 
+from anycastle.cli import stack
 from anycastle.cli.edges import Edges
 from anycastle.cli.main import cli
 
@@ -81,12 +82,21 @@ Answer = httpx.Response | Exception | Callable[[httpx.Request], httpx.Response]
 
 @dataclass
 class FakeApi:
-    """answers: by `METHOD /path`; a list is used up in order. Unknown ones are 404."""
+    """answers: by `METHOD /path`; a list is used up in order. Unknown ones are 404.
+
+    stacks: what `pulumi stack output` says, by stack.
+    """
 
     answers: dict[str, Answer | list[Answer]] = field(default_factory=dict)
     requests: list[httpx.Request] = field(default_factory=list)
     slept: list[float] = field(default_factory=list)
     executed: list[list[str]] = field(default_factory=list)
+    stacks: dict[str, stack.Answer] = field(default_factory=dict)
+
+    def pulumi(self, command: Sequence[str]) -> stack.Answer:
+        *words, name = command
+        assert words == ["pulumi", "stack", "output", "--json", "--show-secrets", "--stack"]
+        return self.stacks.get(name, stack.Answer(255, "", f"error: no stack named '{name}' found"))
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
@@ -107,6 +117,7 @@ class FakeApi:
             transport=httpx.MockTransport(self),
             sleep=self.slept.append,
             execute=lambda command: self.executed.append(list(command)),
+            run=self.pulumi,
         )
         result = CliRunner().invoke(
             cli,
