@@ -81,11 +81,11 @@ def _deployment(deployment: Deployment, aws: Aws, path: str) -> Iterator[ModelEr
     for tag in aws.tags:
         if tag.startswith("aws:") or tag in OWN_TAGS:
             yield ModelError(f"{path}.tags.{tag}", "this tag is not yours to set")
-    if not aws.ssh.ranges and aws.ssh.jump is None:
+    if not aws.ssh.ranges:
         yield ModelError(
-            f"{path}.ssh",
-            "bootstrap logs in over SSH: give the networks that it comes from (ranges), or a "
-            "host of yours to go through (jump)",
+            f"{path}.ssh.ranges",
+            "name the networks of operators and of the machine that runs Pulumi: it logs in to "
+            "hosts, if only through the jump host, and calls the API",
         )
     for field, networks in (("ssh.ranges", aws.ssh.ranges), ("monitoring", aws.monitoring)):
         for i, network in enumerate(networks):

@@ -56,7 +56,7 @@ AWS = "datacentres.0.aws"
         ("aws.region", "Ireland", "aws.region: 'Ireland' is not a region like eu-west-1"),
         ("aws.tags", {"Name": "x"}, "aws.tags.Name: this tag is not yours to set"),
         ("aws.tags", {"aws:x": "x"}, "aws.tags.aws:x: this tag is not yours to set"),
-        ("aws.ssh", {}, "aws.ssh: bootstrap logs in over SSH: give the networks"),
+        ("aws.ssh", {}, "aws.ssh.ranges: name the networks of operators and of the machine"),
         ("aws.ssh.ranges", ["0.0.0.0/0"], "aws.ssh.ranges[0]: 0.0.0.0/0 is (nearly) everybody"),
         ("aws.monitoring", ["0.0.0.0/1"], "aws.monitoring[0]: 0.0.0.0/1 is (nearly) everybody"),
         ("aws.ssh.jump.port", 0, "aws.ssh.jump.port: 0 is not between 1 and 65535"),
