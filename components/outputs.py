@@ -20,7 +20,7 @@ def export(
 ) -> None:
     """deployment, anycast, settings, hosts, api, control_ca, and secrets: operator_token, and of a
     global stack service_key and, with a part in AWS, aws_* (`foundation.Shared`), which its
-    regions read. routers: what edge routers that
+    regions read. datacentre: of a region, its name. routers: what edge routers that
     are not ours must be told, by router and syntax."""
     deployment = settings.deployment
     pulumi.export("deployment", deployment.name)
@@ -30,6 +30,8 @@ def export(
     pulumi.export("api", foundation.url)
     pulumi.export("control_ca", foundation.authority)
     pulumi.export("operator_token", pulumi.Output.secret(foundation.operator))
+    if not settings.has_foundation:
+        pulumi.export("datacentre", settings.own[0])
     if settings.is_global:
         pulumi.export("service_key", pulumi.Output.secret(foundation.service_key))
     if settings.is_global and foundation.aws is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -84,6 +85,8 @@ def is_wild(target: str) -> bool:
     """A wildcard may only end a name: `…:secret:prod/node/fra-1-*`, `bucket/*`, or be the six
     characters that AWS adds to a secret's name: `…:secret:prod/node/fra-1-??????`."""
     head = target.removesuffix("-??????") if ":secret:" in target else target
+    # A log group's streams: the group is named before.
+    head = re.sub(r"(:log-group:[^:*]+):\*$", r"\1", head)
     head = head.removesuffix("*")
     name = head.rsplit(":", 1)[-1]
     return "*" in head or "?" in head or (head != target and not name.strip("/"))

@@ -34,7 +34,8 @@ def test_a_stack_is_what_it_was_and_keeps_every_rule(work: Rehearsal, stack: str
         found = pulumi.preview(stack)
     assert found.errors == ()
     assert found.violations == ()
-    assert {step.op for step in found.steps} == {"create"}
+    # Beside what is made: outputs of other stacks, and the stack's own last ones.
+    assert {step.op for step in found.steps} <= {"create", "read"}
     assert types_without_table(found) == set(), "say in REPLACING what replaces them"
     compare(GOLDEN / f"{stack}.txt", report.golden(found))
 

@@ -98,6 +98,7 @@ CASES: dict[str, Cases] = {
             policy(["ec2:DescribeInstances", "ec2:DescribeTags"], "*"),
             policy("secretsmanager:GetSecretValue", "arn:aws:secretsmanager:r:1:secret:p/dub-1-*"),
             policy("secretsmanager:GetSecretValue", "arn:aws:secretsmanager:r:1:secret:p-??????"),
+            policy("logs:PutLogEvents", "arn:aws:logs:r:1:log-group:p-flow-logs:*"),
             a(
                 iam.ROLE,
                 assumeRolePolicy=json.dumps(
@@ -149,6 +150,10 @@ CASES: dict[str, Cases] = {
             ),
             (policy("s3:PutObject", "arn:aws:s3:::*"), "allows it on arn:aws:s3:::*"),
             (policy("s3:PutObject", "arn:aws:s3:::b-??????"), "allows it on arn:aws:s3:::b-"),
+            (
+                policy("logs:PutLogEvents", "arn:aws:logs:r:1:log-group:*"),
+                "allows it on arn:aws:logs",
+            ),
             (
                 a(
                     iam.ROLE,
