@@ -2,7 +2,8 @@
 
 The copy that a preview runs on has every setting of the original. What only the stack's key could
 decrypt becomes a marked secret, and the key's own entries are dropped, so that Pulumi takes a
-throw-away passphrase instead.
+throw-away passphrase instead. A secret that everybody sets for himself, and that no shipped file
+has, gets a stand-in, too.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ STAND_IN = "pretended-secret"
 def prepared(document: Document) -> dict[str, Any]:
     """The configuration for the preview."""
     kept = {key: value for key, value in document.items() if key not in KEYS}
-    return {**kept, "config": plain(kept.get("config") or {})}
+    config = plain(kept.get("config") or {})
+    if "metal" in kinds(document):
+        config.setdefault(f"{PROJECT}:sshKey", STAND_IN)
+    return {**kept, "config": config}
 
 
 def plain(value: Any) -> Any:
@@ -70,8 +74,10 @@ def is_lab(document: Document) -> bool:
 
 
 def kinds(document: Document) -> Iterator[str]:
-    deployment = (document.get("config") or {}).get(f"{PROJECT}:deployment")
-    if isinstance(deployment, Mapping):
-        for datacentre in deployment.get("datacentres") or []:
-            if isinstance(datacentre, Mapping):
-                yield str(datacentre.get("kind"))
+    """Kinds of the datacentres that the stack makes."""
+    config = document.get("config") or {}
+    deployment = config.get(f"{PROJECT}:deployment")
+    several = deployment.get("datacentres") or [] if isinstance(deployment, Mapping) else []
+    for datacentre in [*several, config.get(f"{PROJECT}:datacentre")]:
+        if isinstance(datacentre, Mapping):
+            yield str(datacentre.get("kind"))

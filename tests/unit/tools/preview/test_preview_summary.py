@@ -172,3 +172,17 @@ def test_versions_of_plugins_are_those_of_the_lock() -> None:
 def test_nobody_s_credentials_reach_a_preview() -> None:
     assert all(foreign(name) for name in ("AWS_PROFILE", "AWS_SECRET_ACCESS_KEY", "PULUMI_STACK"))
     assert not foreign("HOME")
+
+
+def test_a_key_that_everybody_sets_for_himself_gets_a_stand_in() -> None:
+    key = "anycastle:sshKey"
+    metal = {"config": {"anycastle:datacentre": {"kind": "metal"}}}
+    assert config.prepared(metal)["config"][key] == config.STAND_IN
+    mixed = {
+        "config": {"anycastle:deployment": {"datacentres": [{"kind": "aws"}, {"kind": "metal"}]}}
+    }
+    assert config.prepared(mixed)["config"][key] == config.STAND_IN
+    aws = {"config": {"anycastle:datacentre": {"kind": "aws"}}}
+    assert key not in config.prepared(aws)["config"]
+    own = {"config": {**metal["config"], key: "mine"}}
+    assert config.prepared(own)["config"][key] == "mine"
