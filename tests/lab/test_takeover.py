@@ -26,6 +26,8 @@ OWN_TIMER = 30.0
 AGREED = 15.0
 """Seconds in which all nodes have the same owner for every client."""
 BACK = 90.0
+DETECTED = 1.0
+"""Seconds in which a dead node gets no packet of anybody any more; BFD takes 0.15."""
 Dead = Callable[..., AbstractContextManager[None]]
 
 
@@ -61,8 +63,10 @@ def test_busy_clients_of_a_dead_node(lab: Lab, dead: Dead, node: str) -> None:
             silent = probe.answering(victims, WITHIN, killed)
             assert not silent, f"not back within {WITHIN:g} s: {silent}"
             one_owner_each(lab)
-            others = {n: s for n, s in probe.summaries(killed).items() if n not in victims}
-            assert not [str(each) for each in others.values() if each.lost], others
+            others = [s for n, s in probe.summaries(killed).items() if n not in victims]
+            # Answers to them may come by way of the dead node until it is found out.
+            bad = [str(each) for each in others if each.lost_up or each.gap > DETECTED]
+            assert not bad, "\n".join(bad)
         # It comes back with nobody's session, and routing gives it clients again.
         returned = time.time()
         lab.serve(BACK)
@@ -75,10 +79,14 @@ def test_busy_clients_of_a_dead_node(lab: Lab, dead: Dead, node: str) -> None:
 
 
 def test_drain_loses_nothing(lab: Lab) -> None:
-    """Streams and a TCP transfer go on through a drain and the return of every node."""
+    """Streams and TCP transfers go on through a drain and the return of a node.
+
+    At rates at which wireguard-go's socket holds what comes in half a second, for which a
+    busy machine may not let it run. benchmarks/drain.py has more.
+    """
     for node in ("ams-2", "fra-2"):
         sessions.bring_client(lab, node)
-        with busy(lab, transfers_of(lab, node), rate=200) as probe:
+        with busy(lab, transfers_of(lab, node)) as probe:
             for verb in ("drain", "resume"):
                 began = time.time()
                 done = lab.cli("node", verb, node, "--wait")
@@ -106,7 +114,7 @@ def transfers_of(lab: Lab, node: str) -> list[TransferSpec]:
             netns=lab.netns(client),
             target=lab.service(home).v4,
             target_netns=lab.netns(f"{home}-svc"),
-            rate=4e6,
+            rate=1e6,
             down=down,
             port=7008 + down,
         )
