@@ -21,8 +21,8 @@ class Shared:
     """What AWS regions use of the global stack's.
 
     login_key: OpenSSH private key (secret); login_public_key: its line of authorized_keys.
-    listener: ARN of the accelerator's, "" without one. api_group: the security group of
-    the API's load balancer, which lets each node in by its public address.
+    listener: ARN of the accelerator's, "" without one. api_callers: prefix list in the
+    home region of the nodes' public addresses, which the API's load balancer lets in.
     service_key_version: differs when the service key's secret has another value.
     key_id: of the KMS key, the same in each region (`aws.plan.key_arn`).
     """
@@ -30,7 +30,7 @@ class Shared:
     login_key: pulumi.Output[str]
     login_public_key: pulumi.Output[str]
     listener: pulumi.Output[str]
-    api_group: pulumi.Output[str]
+    api_callers: pulumi.Output[str]
     service_key_version: pulumi.Output[str]
     key_id: pulumi.Output[str]
 

@@ -2,12 +2,13 @@
 
 The balancer hands TCP on as it is, so that TLS ends at the API and nodes prove who they are
 to it. Its security group is a list of those who may speak to the API: operators' networks,
-and each node by its address (regions add theirs).
+and the list of nodes (regions add theirs).
 """
 
 from __future__ import annotations
 
 import ipaddress
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -28,6 +29,7 @@ from components.ssh_keys import SshKey
 
 VOLUME = 16
 """GiB of an API host: the database is elsewhere."""
+CALLERS_STEP = 20
 CHECK_INTERVAL = 10
 CHECKS = 2
 """In a row, before a host is in or out."""
@@ -44,14 +46,15 @@ class ApiHostsArgs:
 class ApiHosts(pulumi.ComponentResource):
     """hosts: one per zone. network: with private subnets for the database.
 
-    group, balancer_group: ids of the security groups of the hosts and of the load balancer.
+    group: id of the security group of the hosts. callers: of the prefix list of those whom
+    the load balancer lets in beside the sources in settings.
     reachable: what depends on the API's name leading to the hosts.
     """
 
     hosts: list[Host]
     network: Network
     group: pulumi.Output[str]
-    balancer_group: pulumi.Output[str]
+    callers: pulumi.Output[str]
     reachable: Sequence[pulumi.Resource]
 
     def __init__(
@@ -70,7 +73,7 @@ class ApiHosts(pulumi.ComponentResource):
         self._let_in(front, hosts)
         made = [self._host(i, zone, hosts) for i, zone in enumerate(control.zones)]
         self.hosts = [one.host for one in made]
-        self.group, self.balancer_group = hosts.group.id, front.group.id
+        self.group, self.callers = hosts.group.id, self._callers(front)
         self.reachable = self._reachable(front, made)
         self.register_outputs({"hosts": [host.name for host in self.hosts]})
 
@@ -82,6 +85,31 @@ class ApiHosts(pulumi.ComponentResource):
             rules=rules,
         )
         return Group(f"{self._name}/{what}", args, child(self))
+
+    def _callers(self, front: Group) -> pulumi.Output[str]:
+        """A list to which regions add their nodes' addresses: so the source of the rule has a
+        name, and a region touches no security group of another stack."""
+        name, regional = f"{self._name}/api/nodes", self._args.regional
+        nodes = aws.ec2.ManagedPrefixList(
+            name,
+            name=plan.name(regional.deployment, "nodes"),
+            address_family="IPv4",
+            max_entries=room(self._args.deployment),
+            tags=regional.tags(name),
+            opts=child(self),
+        )
+        aws.vpc.SecurityGroupIngressRule(
+            name,
+            security_group_id=front.group.id,
+            description="API: nodes in AWS",
+            prefix_list_id=nodes.id,
+            ip_protocol="tcp",
+            from_port=self._port,
+            to_port=self._port,
+            tags=regional.tags(name),
+            opts=child(self),
+        )
+        return nodes.id
 
     def _let_in(self, front: Group, hosts: Group) -> None:
         name = f"{self._name}/hosts/api"
@@ -227,6 +255,13 @@ def host_rules(settings: Aws) -> Iterator[Rule]:
     """What reaches API hosts beside the load balancer."""
     yield security.path_mtu()
     yield from security.ssh(settings)
+
+
+def room(deployment: Deployment) -> int:
+    """Entries of the list of nodes, in steps, so that not each node changes it. AWS counts
+    all of them as rules of the security group (60 without a request). Pure."""
+    nodes = sum(len(dc.nodes) for dc in deployment.datacentres if dc.aws is not None)
+    return max(1, math.ceil(nodes / CALLERS_STEP)) * CALLERS_STEP
 
 
 def callers(deployment: Deployment) -> Iterator[Rule]:

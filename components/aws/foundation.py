@@ -23,7 +23,7 @@ from components.aws.regional import child, regional
 from components.aws.service_key import ServiceKeyArgs, ServiceKeySecret
 from components.control_plane import ControlPlane, ControlPlaneArgs
 from components.foundation import Foundation, Shared
-from components.references import told
+from components.references import stack_reference, told
 from components.secrets import DeploymentSecrets, DeploymentSecretsArgs
 from components.settings import Settings
 from components.ssh_keys import SshKey
@@ -54,7 +54,7 @@ def make(settings: Settings) -> Foundation:
 def read(settings: Settings) -> Foundation:
     """What the global stack exported (`components.outputs`). In a preview an output that is
     not there yet is unknown; otherwise it raises pulumi.RunError."""
-    name, stack = settings.stack.reads, foundations.global_stack(settings)
+    name, stack = settings.stack.reads, stack_reference(settings.stack.reads)
 
     def shared(field: str) -> pulumi.Output[str]:
         return told(name, stack, outputs.AWS_PREFIX + field)
@@ -65,7 +65,7 @@ def read(settings: Settings) -> Foundation:
             login_key=pulumi.Output.secret(shared("login_key")),
             login_public_key=shared("login_public_key"),
             listener=shared("listener"),
-            api_group=shared("api_group"),
+            api_callers=shared("api_callers"),
             service_key_version=shared("service_key_version"),
             key_id=shared("key_id"),
         ),
@@ -123,7 +123,7 @@ class AwsFoundation(pulumi.ComponentResource):
             login_key=pulumi.Output.secret(login.private_key),
             login_public_key=login.public_key,
             listener=self._listener(),
-            api_group=api.balancer_group,
+            api_callers=api.callers,
             service_key_version=service_key.version,
             key_id=keys.key_id,
         )

@@ -123,17 +123,12 @@ class Admission:
         self, node: str, address: pulumi.Output[str], parent: pulumi.Resource
     ) -> pulumi.Resource:
         """The resource `NODE/api`: the API's load balancer, in the home region, takes it in."""
-        port = self.deployment.control_plane.port
-        return aws.vpc.SecurityGroupIngressRule(
+        return aws.ec2.ManagedPrefixListEntry(
             on(node, "api"),
-            security_group_id=self.shared.api_group,
-            description=f"API for {node}",
-            ip_protocol="tcp",
-            from_port=port,
-            to_port=port,
-            cidr_ipv4=address.apply(lambda found: f"{found}/32"),
+            prefix_list_id=self.shared.api_callers,
+            cidr=address.apply(lambda found: f"{found}/32"),
+            description=node,
             region=self.regional.settings.region,
-            tags=self.regional.tags(on(node, "api")),
             opts=self.regional.under(parent),
         )
 

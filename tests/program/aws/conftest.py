@@ -18,7 +18,7 @@ GLOBAL = {
     "aws_login_key": "the private log-in key",
     "aws_login_public_key": "ssh-ed25519 AAAA bootstrap",
     "aws_listener": "arn of the listener",
-    "aws_api_group": "sg-api",
+    "aws_api_callers": "pl-api",
     "aws_service_key_version": "version 1",
     "aws_key_id": "mrk-1",
 }

@@ -17,7 +17,7 @@ SHARED = (
     "aws_login_key",
     "aws_login_public_key",
     "aws_listener",
-    "aws_api_group",
+    "aws_api_callers",
     "aws_service_key_version",
     "aws_key_id",
 )
@@ -244,10 +244,11 @@ def test_only_known_networks_reach_the_api(shared: Graph) -> None:
         for r in shared.of_type("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule")
         if r.inputs["securityGroupId"] == "id of control/api" and r.inputs["ipProtocol"] == "tcp"
     ]
-    assert {rule["cidrIpv4"] for rule in rules} == {
+    assert {rule.get("cidrIpv4") or rule["prefixListId"] for rule in rules} == {
         "203.0.113.0/28",
         "203.0.113.11/32",
         "203.0.113.12/32",
+        "id of control/api/nodes",
     }
     assert {rule["fromPort"] for rule in rules} == {8443}
 
@@ -318,7 +319,12 @@ def test_regions_are_told_what_they_need_and_secrets_are_marked(shared: Graph) -
     }
     assert marked == SECRET_OUTPUTS
     assert shared.outputs["aws_listener"] == "arn of accelerator/listener"
-    assert shared.outputs["aws_api_group"] == "id of control/api"
+    assert shared.outputs["aws_api_callers"] == "id of control/api/nodes"
+    callers = shared.named("control/api/nodes", "PrefixList")
+    assert callers.inputs["maxEntries"] == 20
+    rule = shared.named("control/api/nodes", "IngressRule")
+    assert rule.inputs["prefixListId"] == "id of control/api/nodes"
+    assert rule.inputs["securityGroupId"] == "id of control/api"
     assert shared.outputs["api"] == "https://api.vpn.example.net:8443"
     hosts = {host["name"]: host["address"] for host in shared.outputs["hosts"]}
     assert hosts == {f"control-{i}": f"publicIp of control-{i}/address" for i in (1, 2)}

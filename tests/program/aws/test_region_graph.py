@@ -128,11 +128,10 @@ def test_everything_on_a_node_dies_with_its_instance(graph: Graph) -> None:
 
 
 def test_the_api_lets_each_node_in_by_its_public_address(dublin: Graph) -> None:
-    rule = dublin.named("dub-3/api")
-    assert rule.inputs["securityGroupId"] == "sg-api"
-    assert rule.inputs["cidrIpv4"] == "publicIp of dub-3/address/32"
-    assert (rule.inputs["fromPort"], rule.inputs["toPort"]) == (8443, 8443)
-    assert rule.inputs["region"] == "eu-west-1"
+    entry = dublin.named("dub-3/api")
+    assert entry.inputs["prefixListId"] == "pl-api"
+    assert entry.inputs["cidr"] == "publicIp of dub-3/address/32"
+    assert entry.inputs["region"] == "eu-west-1"
 
 
 def test_no_node_waits_for_another(dublin: Graph) -> None:

@@ -45,6 +45,7 @@ REPLACING: Mapping[str, frozenset[str]] = {
     "aws:ec2/keyPair:KeyPair": _of("keyName", "keyNamePrefix", "publicKey"),
     "aws:ec2/launchTemplate:LaunchTemplate": NAMES,
     "aws:ec2/managedPrefixList:ManagedPrefixList": _of("addressFamily"),
+    "aws:ec2/managedPrefixListEntry:ManagedPrefixListEntry": _of("cidr", "prefixListId"),
     "aws:ec2/natGateway:NatGateway": _of("allocationId", "connectivityType", "privateIp", "subnetId"),
     "aws:ec2/networkInterface:NetworkInterface": _of("interfaceType", "subnetId"),
     "aws:ec2/networkInterfaceAttachment:NetworkInterfaceAttachment": _of(
