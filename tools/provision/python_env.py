@@ -90,7 +90,11 @@ def adopt(script: Path, target: Path, base: Path) -> None:
 
     Folders are no commands: pip compiles those that are Python files, into `__pycache__`.
     """
-    if script.is_dir() or target.exists() or script.name.startswith(("python", "activate", "Activate")):
+    if (
+        script.is_dir()
+        or target.exists()
+        or script.name.startswith(("python", "activate", "Activate"))
+    ):
         return
     data = script.read_bytes()
     shebang = b"#!" + str(base / "bin").encode() + b"/python"
