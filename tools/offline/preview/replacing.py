@@ -65,6 +65,12 @@ REPLACING: Mapping[str, frozenset[str]] = {
     "aws:ec2/vpcEndpoint:VpcEndpoint": _of(
         "serviceName", "serviceRegion", "vpcEndpointType", "vpcId"
     ),
+    "aws:ec2/vpcPeeringConnection:VpcPeeringConnection": _of(
+        "peerOwnerId", "peerRegion", "peerVpcId", "vpcId"
+    ),
+    "aws:ec2/vpcPeeringConnectionAccepter:VpcPeeringConnectionAccepter": _of(
+        "vpcPeeringConnectionId"
+    ),
     "aws:globalaccelerator/accelerator:Accelerator": _of("ipAddresses"),
     "aws:globalaccelerator/endpointGroup:EndpointGroup": _of("endpointGroupRegion", "listenerArn"),
     "aws:globalaccelerator/listener:Listener": _of("acceleratorArn"),
