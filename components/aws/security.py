@@ -66,6 +66,10 @@ def node_rules(deployment: Deployment, settings: Aws, own: AwsDatacentre) -> Ite
         if datacentre.aws is not None:
             source = datacentre.aws.network
             yield one_port(f"fabric/{datacentre.name}", "udp", vxlan, source, "inter-node path")
+    if any(datacentre.aws is None for datacentre in deployment.datacentres):
+        # Nodes outside have their loopbacks as tunnel ends, over a private line or VPN.
+        source = deployment.loopbacks.v4
+        yield one_port("fabric/loopbacks", "udp", vxlan, source, "inter-node path")
     yield one_port("agent/vpc", "tcp", AGENT_PORT, own.network, "load balancer's health checks")
     for source in settings.monitoring:
         yield one_port(f"agent/{_named(source)}", "tcp", AGENT_PORT, source, "monitoring")
