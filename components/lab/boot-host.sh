@@ -30,7 +30,7 @@ case ${1-keep} in
         export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1
         exec systemd-nspawn --quiet --boot --directory="$DISK/root" --machine="$MACHINE" \
             --network-namespace-path="/run/netns/$MACHINE" --register=no --keep-unit --link-journal=no \
-            --capability=all --system-call-filter=bpf --resolv-conf=off --timezone=off \
+            --capability=all --system-call-filter='bpf pidfd_getfd' --resolv-conf=off --timezone=off \
             --console=read-only
         ;;
 esac

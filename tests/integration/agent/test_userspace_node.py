@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 from collections.abc import Iterator
 
 import pytest
 
+from anycastle.agent.wireguard import buffers
 from anycastle.agent.wireguard.edge import DeviceMissing, SetDevice, WireGuardError
 from anycastle.agent.wireguard.userspace import UserspaceWireGuard
 from tests.support.namespaces import unique_device
-from tests.support.wireguard import FarSide, World, far_side
+from tests.support.wireguard import PORT, FarSide, World, far_side
 from tests.support.wireguard import world as make_world
 from tests.support.wireguard_contract import WireGuardContract
 
@@ -33,6 +35,12 @@ def world(far: FarSide) -> Iterator[World]:
         yield made
 
 
+def receive_buffers(world: World, port: int) -> list[int]:
+    """Bytes, of the sockets at a port, as ss(8) tells them."""
+    shown = world.node.run(f"ss -Huanm sport = :{port}")
+    return [int(size) for size in re.findall(r"rb(\d+)", shown)]
+
+
 class TestUserspaceNode(WireGuardContract):
     """All of the contract, and what can befall a daemon."""
 
@@ -44,6 +52,18 @@ class TestUserspaceNode(WireGuardContract):
         with pytest.raises(DeviceMissing):
             world.edge.sample()
         assert world.reconcile().failed == ()
+        world.handshake()
+
+    def test_its_sockets_have_room(self, world: World, far: FarSide) -> None:
+        """For both families, also those that it opens for another port."""
+        world.reconcile()
+        for port in (PORT, 4501):
+            world.edge.set([SetDevice(listen_port=port)])
+            assert world.edge.read() is not None
+            sizes = receive_buffers(world, port)
+            assert len(sizes) == 2
+            assert min(sizes) >= buffers.SIZE
+        world.reconcile()
         world.handshake()
 
     def test_a_daemon_that_hangs_is_an_error_that_says_so(self, world: World, far: FarSide) -> None:

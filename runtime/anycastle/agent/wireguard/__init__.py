@@ -5,6 +5,7 @@ netlink    messages of the kernel's generic-netlink family, pure
 kernel     the edge over them
 uapi       text of the userspace configuration protocol, pure
 userspace  the edge over wireguard-go's socket
+buffers    room in wireguard-go's sockets
 choose     which of the two a node uses
 fake       the edge in memory, for tests
 """

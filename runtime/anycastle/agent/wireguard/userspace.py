@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+import structlog
+
 from anycastle.agent.netlink.edge import NetworkError
 from anycastle.agent.netlink.kernel import KernelNetwork
-from anycastle.agent.wireguard import uapi
+from anycastle.agent.wireguard import buffers, uapi
 from anycastle.agent.wireguard.edge import (
     DeviceMissing,
     DeviceOperation,
@@ -20,6 +23,7 @@ from anycastle.agent.wireguard.edge import (
     WireGuardError,
 )
 
+log = structlog.get_logger()
 SOCKET_DIRECTORY = Path("/var/run/wireguard")
 
 _TIMEOUT = 5.0
@@ -49,6 +53,7 @@ class UserspaceWireGuard:
         self._path = directory / f"{device}.sock"
         self._start_timeout = start_timeout
         self._links = KernelNetwork()
+        self._shallow = False
 
     def ensure(self) -> None:
         if self._answers():
@@ -65,9 +70,11 @@ class UserspaceWireGuard:
 
     def read(self) -> DeviceState | None:
         try:
-            return uapi.device_state(self._request(uapi.GET))
+            state = uapi.device_state(self._request(uapi.GET))
+            self._deepen_buffers()
         except DeviceMissing:
             return None
+        return state
 
     def set(self, operations: Sequence[DeviceOperation]) -> None:
         self._send(uapi.set_requests(operations))
@@ -83,6 +90,20 @@ class UserspaceWireGuard:
 
     def close(self) -> None:
         self._links.close()
+
+    def _deepen_buffers(self) -> None:
+        """Of the sockets that there are now: it opens new ones with each port and each start.
+
+        Only nice to have, so a host that does not let us is told of once.
+        """
+        try:
+            with self._connection() as connection:
+                pid = buffers.peer(connection)
+            buffers.deepen(pid)
+        except OSError as error:
+            if not self._shallow:
+                log.warning("wireguard-go keeps its small socket buffers", reason=str(error))
+            self._shallow = True
 
     def _answers(self) -> bool:
         try:
@@ -101,9 +122,7 @@ class UserspaceWireGuard:
         if not self._link_exists():
             raise DeviceMissing(f"there is no WireGuard device {self.device}")
         try:
-            with socket.socket(socket.AF_UNIX) as connection:
-                connection.settimeout(_TIMEOUT)
-                connection.connect(str(self._path))
+            with self._connection() as connection:
                 connection.sendall(text.encode())
                 return _read_answer(connection)
         except (FileNotFoundError, ConnectionError) as error:
@@ -115,6 +134,13 @@ class UserspaceWireGuard:
             ) from None
         except OSError as error:
             raise WireGuardError(f"wireguard-go on {self._path}: {error.strerror}") from error
+
+    @contextmanager
+    def _connection(self) -> Iterator[socket.socket]:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(_TIMEOUT)
+            connection.connect(str(self._path))
+            yield connection
 
     def _link_exists(self) -> bool:
         try:
