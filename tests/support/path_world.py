@@ -28,6 +28,7 @@ from anycastle.model.addresses import Address, Endpoint, fabric_interface, fabri
 from anycastle.model.node import FabricSpec, NodeSpec
 from tests.support.namespaces import Namespace, join, namespaces
 from tests.support.node import ANYCAST4, ANYCAST6, node_spec
+from tests.support.trains import IPV6_FREEBIND
 from tests.support.waiting import wait_for
 
 T = TypeVar("T")
@@ -35,7 +36,6 @@ T = TypeVar("T")
 PORT = 51820
 LOOPBACKS = (IPv4Address("10.64.0.1"), IPv4Address("10.64.0.2"))
 FABRIC = FabricSpec()
-_IPV6_FREEBIND = 78  # include/uapi/linux/in6.h
 
 MakePath = Callable[[NodeSpec], PacketPath]
 """Makes a path in the namespace that the thread is in."""
@@ -257,7 +257,7 @@ def _bound(source: Endpoint) -> socket.socket:
     made = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
     if family is socket.AF_INET6:  # IPv4 needs a local route only
-        made.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
+        made.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
     made.bind((str(source.address), source.port))
     return made
 
