@@ -11,7 +11,7 @@ from tests.support.waiting import wait_for
 
 STATUS_NODE = {
     "name", "datacentre", "state", "announcing", "sessions", "revision", "routing", "wireguard",
-    "version",
+    "takeover", "version", "drain",
 }  # fmt: skip
 
 
