@@ -50,6 +50,11 @@ class Cases:
         for act in acts:
             self._acts[act](row, new, now, wall, plan)
 
+    def answered(self, client_id: str) -> None:
+        """WireGuard has the client's answer: it is no longer among those that could queue up,
+        though only a look at WireGuard confirms the session."""
+        self._pacer.close(client_id)
+
     def drop(self, client_id: str) -> None:
         """The client is gone, and so is everything about it."""
         case = self._cases.pop(client_id, None)

@@ -6,7 +6,8 @@ client 5 s, and then, but only then, takes no more than 20 a second from one sou
 (kernel: receive.c asks for the cookie, and cookie.c for the rate limit after it, under load
 alone; wireguard-go's receive.go likewise). So:
 
-- at most `backlog` handshakes are open, each for machine.RESPONSE at most: the answers
+- at most `backlog` handshakes are open, each until its answer is there, for
+  machine.RESPONSE at most: the answers
   to them are what could queue up. This keeps WireGuard out of that mode, and a thousand
   clients behind one NAT address need not wait for each other;
 - when an initiation to a source was not answered, WireGuard may be in that mode all the

@@ -144,6 +144,8 @@ class Takeover:
         plan = Plan(sample=event.kind is not EventKind.FOREIGN)
         if event.kind is EventKind.FOREIGN:
             self._foreign(event, now, wall, plan)
+        elif (row := self.table.at(event.endpoint)) is not None:
+            self._cases.answered(row.client.id)
         return self._end(plan, now, wall)
 
     def confirmed(

@@ -292,6 +292,18 @@ def test_indices_of_a_new_session_are_not_forgotten_with_the_old_ones() -> None:
 # 7: pace by the backlog and per source: test_takeover_pacer.py -----------------------------
 
 
+def test_an_answer_makes_room_for_the_next_before_it_is_confirmed() -> None:
+    """What WireGuard has taken in can't queue up; looking at it comes later."""
+    desk = Desk(clients=2, backlog=1)
+    desk.route(OTHER, HOME)
+    desk.route(OTHER, CAFE, number=2)
+    desk.packet()
+    desk.packet(CAFE)
+    assert desk.initiated == ONCE
+    desk.packet(kind=EventKind.ANSWERED)
+    assert desk.initiated == [("client2", CAFE, False)]
+
+
 def test_open_handshakes_are_bounded_and_end() -> None:
     desk = Desk(clients=5, backlog=2)
     desk.now = 1.0
