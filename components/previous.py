@@ -9,7 +9,7 @@ import pulumi
 
 
 class Previous(pulumi.ComponentResource):
-    """The nodes among the stack's own outputs `hosts`: their names and places.
+    """The nodes among the stack's own outputs `hosts`: their names, places and machines.
 
     A stack may read itself; before its first `up` it has no outputs, and so no nodes.
     """
@@ -22,9 +22,15 @@ class Previous(pulumi.ComponentResource):
 
 
 def nodes(outputs: Mapping[str, Any]) -> list[dict[str, str]]:
-    """`name` and `place` of each node in a stack's outputs."""
+    """`name`, `place` and `machine` ("" where that is nobody's business) of each node in a
+    stack's outputs."""
+    machines = outputs.get("machines") or {}
     return [
-        {"name": str(host["name"]), "place": str(host["place"])}
+        {
+            "name": str(host["name"]),
+            "place": str(host["place"]),
+            "machine": str(machines.get(host["name"], "")),
+        }
         for host in outputs.get("hosts") or []
         if host.get("kind") == "node"
     ]

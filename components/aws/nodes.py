@@ -30,7 +30,7 @@ def machine(own: AwsDatacentre, node: Node, placement: pulumi.Input[str]) -> Mac
     """What a node's instance is made from. placement: its group's name."""
     return Machine(
         image=own.images[plan.letter(own, node)],
-        instance_type=own.instance_type,
+        instance_type=plan.instance_type(own, node),
         zone=node.zone,
         address=plan.node_address(own, node),
         volume=own.volume,

@@ -59,6 +59,12 @@ def letter(aws: AwsDatacentre, node: Node) -> str:
     return node.image or aws.image
 
 
+def instance_type(aws: AwsDatacentre, node: Node) -> str:
+    """What a node's machine is. It changes in place, and AWS stops the machine for that: so
+    the other letter may have another one, for nodes that are made anew."""
+    return aws.instance_types.get(letter(aws, node), aws.instance_type)
+
+
 def zone_subnet(aws: AwsDatacentre, zone: str) -> IPv4Network:
     """The public subnet of a zone."""
     return public_subnet(aws.network, aws.zones.index(zone))

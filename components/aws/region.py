@@ -32,6 +32,8 @@ from components.settings import Settings
 
 NETWORKS = "networks"
 """Stack output: datacentre -> ids of its VPC and of its nodes' route table."""
+MACHINES = "machines"
+"""Stack output: node -> its instance type, which AWS stops it to change (`previous`)."""
 ENTRIES = "entries"
 """Stack output: datacentre -> the public addresses of its load balancer."""
 
@@ -60,10 +62,19 @@ class AwsWorld:
         self._made[datacentre.name] = made
         self._connect(datacentre)
         pulumi.export(NETWORKS, {name: one.ids for name, one in self._made.items()})
+        pulumi.export(MACHINES, self._machines())
         entries = {name: one.addresses for name, one in self._made.items() if one.addresses}
         if entries:
             pulumi.export(ENTRIES, entries)
         return made
+
+    def _machines(self) -> dict[str, str]:
+        return {
+            node.name: plan.instance_type(found.aws, node)
+            for found in self._settings.deployment.datacentres
+            if found.name in self._made and found.aws is not None
+            for node in found.nodes
+        }
 
     def _connect(self, datacentre: Datacentre) -> None:
         """Peering of every two regions whose second one has just come."""

@@ -130,6 +130,11 @@ def _datacentre(datacentre: Datacentre, aws: AwsDatacentre, path: str) -> Iterat
         reason = f"{aws.flow_log_days} is none of {', '.join(map(str, LOG_DAYS))}"
         yield ModelError(f"{where}.flow_log_days", reason)
     yield from _images(aws.images, aws.image, where)
+    for key, value in aws.instance_types.items():
+        if key not in aws.images:
+            reason = f"{key!r} is none of the images {', '.join(aws.images)}"
+            yield ModelError(f"{where}.instance_types.{key}", reason)
+        yield from _instance_type(value, f"{where}.instance_types.{key}")
     if aws.route_server is not None:
         yield from asn(aws.route_server.asn, f"{where}.route_server.asn")
         endpoints = aws.route_server.endpoints_per_zone

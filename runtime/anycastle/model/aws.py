@@ -118,6 +118,7 @@ class AwsDatacentre(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     images: AMIs under the letters `a` and `b`; image: the letter of nodes that name none.
     A node that changes to the other letter is made anew beside the old one.
+    instance_types: under a letter, where it differs from instance_type.
     route_server: carries answers back to clients; needed for entry `route_server` and
     where the datacentre has services. cross_zone: may the NLB send packets to another zone?
     device: the nodes' network device. volume: GiB. flow_log_days: 0 for no flow logs.
@@ -130,6 +131,7 @@ class AwsDatacentre(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     images: dict[str, str]
     image: str = "a"
     instance_type: str = "c6in.large"
+    instance_types: dict[str, str] = {}
     route_server: RouteServer | None = None
     cross_zone: bool = False
     device: str = "ens5"

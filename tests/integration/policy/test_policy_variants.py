@@ -113,7 +113,11 @@ def test_replacing_or_deleting_many_nodes_at_once_is_rejected(pulumi: Pulumi) ->
     }
 
     (all_new,) = messages(preview(pulumi, image="ami-1"))["node-turnover"]
-    assert "4 of dub's 4 nodes are replaced or deleted at once" in all_new
+    assert "4 of dub's 4 nodes go at once (dub-1 made anew, dub-2 made anew" in all_new
 
     (too_few,) = messages(preview(pulumi, nodes=["dub-1"]))["node-turnover"]
-    assert "3 of dub's 4 nodes are replaced or deleted at once (dub-2, dub-3, dub-4)" in too_few
+    assert "3 of dub's 4 nodes go at once (dub-2 deleted, dub-3 deleted, dub-4 deleted)" in too_few
+
+    (all_stopped,) = messages(preview(pulumi, instance_type="c6in.xlarge"))["node-turnover"]
+    assert "4 of dub's 4 nodes go at once (dub-1 stopped for another instance" in all_stopped
+    assert f"What to do: {BOOK.names['node-turnover'].remedy}" in all_stopped

@@ -15,6 +15,7 @@ from tests.unit.policy.subjects import (
     deployed,
     hosts,
     moved,
+    resized,
     stack,
     without,
 )
@@ -99,13 +100,24 @@ CASES: dict[str, Cases] = {
             moved([], ["a"], ["a"]),
             moved(["a"], ["a"], ["a"]),
             stack(hosts=hosts("a")),
+            resized(["a", "b", "c", "d"], old="small", new={"a": "large", "b": "large"}),
+            resized(["a", "b"], old="", new={"a": "large", "b": "large"}),
+            resized(["a", "b"], old="small", new={}),
         ],
         [
             (
                 moved(["a", "b", "c", "d"], ["c", "d"], ["c"]),
-                "3 of fra's 4 nodes are replaced or deleted at once (a, b, c), and at most 2",
+                "3 of fra's 4 nodes go at once (a deleted, b deleted, c made anew), and at most 2",
             ),
             (moved(["a", "b"], ["a", "b"], ["a", "b"]), "at most 1"),
+            (
+                resized(["a", "b"], old="small", new={"a": "large", "b": "large"}),
+                "(a stopped for another instance type, b stopped for another instance type)",
+            ),
+            (
+                resized(["a", "b"], old="small", new={"b": "large"}, deleted=["a"]),
+                "2 of fra's 2 nodes go at once (a deleted, b stopped for another instance type)",
+            ),
         ],
         [stack(a(turnover.PREVIOUS, nodes=UNKNOWN)), stack(hosts=UNKNOWN)],
     ),

@@ -110,6 +110,16 @@ def moved(old: list[str], new: list[str], fresh: list[str]) -> Stack:
     return stack(previous, *machines, hosts=hosts(*new))
 
 
+def resized(
+    names: list[str], *, old: str, new: dict[str, str], deleted: list[str] | None = None
+) -> Stack:
+    """Machines that stay, and become another instance type."""
+    previous = a(turnover.PREVIOUS, nodes=[host | {"machine": old} for host in hosts(*names)])
+    left = [name for name in names if name not in (deleted or [])]
+    machines = [a(instances.INSTANCE, name=name, arn="arn:…") for name in left]
+    return stack(previous, *machines, hosts=hosts(*left), machines=new)
+
+
 def rule(**props: Any) -> Resource:
     return a(network.INGRESS_RULE, **{"ipProtocol": "tcp", "fromPort": 22, "toPort": 22, **props})
 

@@ -20,6 +20,7 @@ config = pulumi.Config("anycastle")
 broken = set(config.get_object("break") or [])
 nodes: list[str] = config.get_object("nodes") or ["dub-1", "dub-2", "dub-3", "dub-4"]
 image = config.get("image") or "ami-0123456789abcdef0"
+instance_type = config.get("instance_type") or "c6in.large"
 
 
 def unless(rule: str, good: Value, bad: Value) -> Value:
@@ -66,7 +67,7 @@ for name in nodes:
     machines[name] = aws.ec2.Instance(
         name,
         ami=image,
-        instance_type="c6in.large",
+        instance_type=instance_type,
         subnet_id=subnet.id,
         metadata_options={"http_tokens": unless("imdsv2-only", "required", "optional")},
         root_block_device={"encrypted": unless("volumes-encrypted", True, False)},
@@ -205,4 +206,5 @@ settings: dict[str, Any] = {
 }
 pulumi.export("settings", settings)
 pulumi.export("hosts", hosts)
+pulumi.export("machines", dict.fromkeys(nodes, instance_type))
 pulumi.export("operator_token", unless("no-secret-in-outputs", token, "in the clear"))

@@ -32,6 +32,14 @@ def test_public_subnets_come_first_private_ones_from_the_ninth() -> None:
     assert str(plan.gateway(plan.public_subnet(NETWORK, 1))) == "10.20.16.1"
 
 
+def test_a_letter_may_have_an_instance_type_of_its_own() -> None:
+    aws = msgspec.structs.replace(AWS, instance_type="small", instance_types={"b": "large"})
+    node = Node(name="n", id=11, zone="eu-west-1b")
+    assert plan.instance_type(aws, node) == "small"
+    assert plan.instance_type(aws, msgspec.structs.replace(node, image="b")) == "large"
+    assert plan.instance_type(msgspec.structs.replace(aws, image="b"), node) == "large"
+
+
 def test_a_nodes_address_is_its_id_and_letter_in_its_zone() -> None:
     node = Node(name="n", id=11, zone="eu-west-1b")
     assert str(plan.node_address(AWS, node)) == "10.20.16.38"
