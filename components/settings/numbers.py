@@ -20,6 +20,8 @@ WIREGUARD_OVERHEAD = {4: 20 + 8 + 32, 6: 40 + 8 + 32}
 """Bytes that a tunnelled packet grows by: outer IP, UDP, type 4 header and tag."""
 
 IPV6_MINIMUM_MTU = 1280
+PACKET_PATH_CLIENTS = (1_000, 1_000_000)
+"""A node's packet path takes 700 KB of kernel memory at the least, 700 MB at the most."""
 MAX_KEEPALIVE = 25
 """NAT routers and load balancers forget an idle UDP flow after 30 s."""
 
@@ -35,6 +37,8 @@ def check(deployment: Deployment, path: str) -> Iterator[ModelError]:
     keepalive = deployment.client_keepalive
     yield from within(keepalive, 1, MAX_KEEPALIVE, f"{path}.client_keepalive", " seconds")
     yield from _health(deployment.health, f"{path}.health")
+    room = deployment.takeover.clients
+    yield from within(room, *PACKET_PATH_CLIENTS, f"{path}.takeover.clients")
     yield from chain.from_iterable(
         _bfd(edge.bfd, f"{path}.datacentres[{i}].edges[{j}].bfd")
         for i, datacentre in enumerate(deployment.datacentres)

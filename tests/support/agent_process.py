@@ -17,12 +17,13 @@ from pathlib import Path
 
 from anycastle.agent import assembly, logs
 from anycastle.agent.datapath import Edges
+from anycastle.agent.desired import uplinks
 from anycastle.agent.netlink.kernel import KernelNetwork
 from anycastle.agent.routing.bird import BirdDriver
 from anycastle.agent.settings import Settings
-from anycastle.agent.takeover.bpf.path import BpfPath
+from anycastle.agent.takeover.choose import candidates, choose
+from anycastle.agent.takeover.path import PacketPath
 from anycastle.agent.wireguard.choose import choose_edge
-from anycastle.model.addresses import Endpoint
 from anycastle.model.node import NodeSpec
 
 PINS = Path("run", "bpf")
@@ -111,14 +112,14 @@ def host(folder: Path) -> assembly.Host:
         run=folder / "run",
         driver=lambda _: driver,
         kernel=kernel,
-        path=lambda settings: packet_path(folder, settings.spec),
+        path=lambda settings, patient: packet_path(folder, settings.spec, patient),
     )
 
 
-def packet_path(folder: Path, spec: NodeSpec) -> BpfPath:
-    """Its pins are the folder's: see `agent_world.Node.mount` for why."""
-    services = [Endpoint(address, spec.anycast.port) for address in spec.anycast.addresses]
-    return BpfPath(services, spec.loopbacks.v4, directory=folder / PINS)
+def packet_path(folder: Path, spec: NodeSpec, patient: bool) -> PacketPath:
+    """As on a node; its pins are the folder's: see `agent_world.Node.mount` for why."""
+    among = candidates(spec, directory=folder / PINS)
+    return choose(uplinks(spec), spec.fabric.device, among, patient=patient)
 
 
 if __name__ == "__main__":

@@ -227,7 +227,7 @@ def make(folder: Path) -> World:
         announcing=Announcing(spec.health, speaker, emit, history, time.monotonic),
         metrics=metrics,
         edges=Edges(
-            data_path=DataPath(lambda: (wireguard, network), lambda: path),
+            data_path=DataPath(lambda: (wireguard, network), lambda _: path),
             driver=driver,
             speaker=speaker,
             control=control,

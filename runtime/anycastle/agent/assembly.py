@@ -64,10 +64,10 @@ def open_kernel(settings: Settings) -> KernelEdges:
     return choose_edge(settings.spec.wireguard.device), KernelNetwork()
 
 
-def open_path(settings: Settings) -> PacketPath:
+def open_path(settings: Settings, patient: bool) -> PacketPath:
     """The packet path of a real node, set up. Blocks; raises PathError."""
     spec = settings.spec
-    return choose(uplinks(spec), spec.fabric.device, candidates(spec))
+    return choose(uplinks(spec), spec.fabric.device, candidates(spec), patient=patient)
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Host:
     run: Path = settings_files.RUN_DIRECTORY
     driver: Callable[[Routing], Driver] = field(default=driver_for)
     kernel: Callable[[Settings], KernelEdges] = field(default=open_kernel)
-    path: Callable[[Settings], PacketPath] = field(default=open_path)
+    path: Callable[[Settings, bool], PacketPath] = field(default=open_path)
 
 
 async def run(host: Host) -> None:
@@ -152,7 +152,7 @@ def build(host: Host, settings: Settings, inbox: Inbox, control: ControlClient) 
     sessions = Sessions(speaker.others)
     around = Surroundings(spec, KernelNetwork(), host.state, time.monotonic)
     around.owned = sessions.owned_keys
-    return State(
+    state = State(
         directory=host.settings,
         settings=settings,
         cache=Cache(host.state / "snapshot", spec.deployment),
@@ -161,13 +161,18 @@ def build(host: Host, settings: Settings, inbox: Inbox, control: ControlClient) 
         announcing=announcing,
         metrics=metrics,
         edges=Edges(
-            data_path=DataPath(lambda: host.kernel(settings), lambda: host.path(settings)),
+            # A reload may have changed what the packet path is to be.
+            data_path=DataPath(
+                lambda: host.kernel(settings),
+                lambda patient: host.path(state.settings, patient),
+            ),
             driver=host.driver(spec.routing),
             speaker=speaker,
             control=control,
         ),
         emit=emit,
     )
+    return state
 
 
 def load_cache(state: State) -> None:

@@ -37,6 +37,12 @@ T = TypeVar("T")
 
 Edges = tuple[WireGuardEdge, NetworkEdge]
 Relays = Mapping[Endpoint, IPv4Address | None]
+OpenPath = Callable[[bool], PacketPath]
+"""Chooses a packet path and sets it up. Its argument: may what the kernel holds be kept and
+tried again, instead of being given up (`takeover.choose`)?"""
+PATIENT = 6
+"""Times in a row that the packet path may fail to open before what the kernel holds of it is
+given up."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +68,11 @@ class Steps:
 
 @dataclass(frozen=True)
 class PathNews:
-    """path: open. attached: something of it had to be made anew."""
+    """path: open. opened: it was chosen just now. attached: something of it had to be made
+    anew."""
 
     path: PacketPath
+    opened: bool
     attached: bool
     counters: PathCounters
 
@@ -73,11 +81,11 @@ class DataPath:
     """Blocking edges made usable from asyncio. open_edges and open_path run in the worker,
     which keeps trying at each call until they succeed. Calls raise what the edges raise."""
 
-    def __init__(
-        self, open_edges: Callable[[], Edges], open_path: Callable[[], PacketPath]
-    ) -> None:
+    def __init__(self, open_edges: Callable[[], Edges], open_path: OpenPath) -> None:
         self._open_edges = open_edges
         self._open_path = open_path
+        self._failures = 0
+        self._opened = False
         self._path: PacketPath | None = None
         self._edges: Edges | None = None
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="data-path")
@@ -111,6 +119,10 @@ class DataPath:
     async def attend_path(self, uplinks: Sequence[str], fabric: str) -> PathNews:
         """Open the packet path, and attach it where it is missing. Raises PathError."""
         return await self._in_turn(self._attend_path, uplinks, fabric)
+
+    async def let_go_of_path(self) -> None:
+        """Close the packet path; what it holds stays, and the next `attend_path` opens one."""
+        await self._in_turn(self._close_path)
 
     async def relays(self) -> Relays:
         """What the packet path holds. Raises PathError."""
@@ -146,12 +158,16 @@ class DataPath:
 
     def _attend_path(self, uplinks: Sequence[str], fabric: str) -> PathNews:
         if self._path is None:
-            self._path = self._open_path()
+            self._failures += 1
+            self._path = self._open_path(self._failures <= PATIENT)
+            self._failures, self._opened = 0, True
         attached = self._path.ensure(uplinks, fabric)
-        return PathNews(self._path, attached, self._path.counters())
+        news = PathNews(self._path, self._opened, attached, self._path.counters())
+        self._opened = False
+        return news
 
     def _remove_path(self) -> None:
-        path, self._path = self._path or self._open_path(), None
+        path, self._path = self._path or self._open_path(False), None
         try:
             path.remove()
         finally:

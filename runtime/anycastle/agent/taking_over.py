@@ -8,7 +8,8 @@ each reconcile: links that were made anew have lost their programs. After each o
 after any failure, what it holds is compared with what it should. It may relay once the
 sessions that are here are known: before, it would send their packets away.
 
-A packet path that does not work costs takeovers and relays, and nothing else.
+A packet path that does not work costs takeovers and relays, and nothing else. Where none can
+be had, or another one is configured, one is chosen again (`takeover.reopening`).
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from anycastle.agent.takeover.clock import complaint
 from anycastle.agent.takeover.pacer import BACKLOG
 from anycastle.agent.takeover.path import EventKind, PacketEvent, PacketPath, PathError
 from anycastle.agent.takeover.plan import Plan
+from anycastle.agent.takeover.reopening import Reopening
 from anycastle.agent.takeover.takeover import Takeover
 from anycastle.model.addresses import Endpoint, Network
 from anycastle.model.client import Client
@@ -75,6 +77,7 @@ class TakingOver:
         self._hurry = hurry
         self._core: Takeover | None = None
         self._path: PacketPath | None = None
+        self._reopening = Reopening()
         self._trusted = False
         self._stale = False
         self._plans = Plans(state, inbox, start)
@@ -205,12 +208,17 @@ class TakingOver:
             return ATTEND
         if self._core is None:
             return ATTEND
-        fabric = state.spec.fabric.device
+        spec, data_path = state.spec, state.edges.data_path
         try:
-            news = await state.edges.data_path.attend_path(uplinks(state.spec), fabric)
+            if self._reopening.due(spec.takeover, time.monotonic()):
+                self._listen(None)
+                await data_path.let_go_of_path()
+            news = await data_path.attend_path(uplinks(spec), spec.fabric.device)
         except PathError as error:
             self._inbox.put(PathFailed(str(error)))
             return RETRY
+        if news.opened:
+            self._reopening.opened(spec.takeover, news.path.kind, time.monotonic())
         self._inbox.put(PathSeen(news))
         return jittered(ATTEND)
 
@@ -233,7 +241,7 @@ class TakingOver:
             self._listen(news.path)
             self._stale = True
         told.path, told.counters = _name(news), news.counters
-        told.problem = ""
+        self._note(news)
         if news.attached:
             # What WireGuard began meanwhile was not seen: it may relay again when its
             # relays are known to be right.
@@ -245,14 +253,29 @@ class TakingOver:
     def path_failed(self, notice: PathFailed) -> None:
         """There is none, or it could not be attached: told once, tried again."""
         told = self._state.takeover
-        if notice.reason != told.problem:
-            self._state.emit("takeover.failed", notice.reason)
-        told.problem = notice.reason
-        if self._path is None and told.path != "off":
-            told.path = f"none: {notice.reason}"
-        self._state.metrics.errors.labels("takeover").inc()
+        self._complain(notice.reason)
+        if self._path is None:
+            kind = "none" if self._state.spec.takeover.enabled else "off"
+            told.path = f"{kind}: {notice.reason}"
         # It may have been attached in part, and then it relays nothing until told so again.
         self._stale, self._trusted = True, False
+
+    def _note(self, news: PathNews) -> None:
+        """It is there and attached; but there may be none at all."""
+        told = self._state.takeover
+        if news.path.kind == "none":
+            if news.opened:
+                self._complain(told.path)
+        elif told.problem:
+            told.problem = ""
+            self._state.emit("takeover.restored", f"packet path: {told.path}")
+
+    def _complain(self, reason: str) -> None:
+        told = self._state.takeover
+        if reason != told.problem:
+            self._state.emit("takeover.failed", reason)
+        told.problem = reason
+        self._state.metrics.errors.labels("takeover").inc()
 
     def _listen(self, path: PacketPath | None) -> None:
         loop = asyncio.get_running_loop()

@@ -130,13 +130,25 @@ class Health(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     clock: Clock = Clock.SYNCHRONISED
 
 
+class PathChoice(enum.StrEnum):
+    """Which packet path nodes use. AUTO: BPF where the kernel takes it, else nftables."""
+
+    AUTO = "auto"
+    BPF = "bpf"
+    NFTABLES = "nftables"
+
+
 class Takeover(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Does a node make itself the owner of clients that reach it without a session?
 
     enabled: without, such a client waits for its own timer, and nothing is relayed.
+    path: see `PathChoice`. clients: how many a node's packet path has room for; some
+    700 bytes of kernel memory each, taken at once.
     """
 
     enabled: bool = True
+    path: PathChoice = PathChoice.AUTO
+    clients: int = 65_536
 
 
 class ControlPlane(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

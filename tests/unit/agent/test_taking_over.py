@@ -17,10 +17,13 @@ from anycastle.agent.bgp.routes import ClientRoute
 from anycastle.agent.health.probe import Probe, Severity, Surroundings
 from anycastle.agent.health.probes import clock
 from anycastle.agent.inbox import ReloadAsked, RouteLearned
-from anycastle.agent.takeover import machine
+from anycastle.agent.takeover import machine, reopening
+from anycastle.agent.takeover.choose import NoPath
+from anycastle.agent.takeover.fake import FakePath
+from anycastle.agent.takeover.path import PacketPath
 from anycastle.model.addresses import Endpoint
 from anycastle.model.codec import Key
-from anycastle.model.deployment import Clock, Takeover
+from anycastle.model.deployment import Clock, PathChoice, Takeover
 from tests.support.loop_world import HEALTH, World, running, write_settings
 from tests.support.node import client
 
@@ -359,6 +362,71 @@ async def test_switched_off_and_on_by_a_reload(world: World) -> None:
     await world.until(lambda: world.path.attached is None)
     assert world.state.report().takeover == "off"
     assert world.state.machine.state.value == "UP"
+
+
+async def test_without_any_packet_path_one_is_looked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reopening, "FIRST", 0.05)
+    monkeypatch.setattr(taking_over, "ATTEND", 0.02)
+    opened: list[PacketPath] = []
+
+    def hopeless(world: World) -> None:
+        def open_path(_: bool) -> PacketPath:
+            opened.append(NoPath("bpf: EPERM") if len(opened) < 3 else world.path)
+            return opened[-1]
+
+        world.state.edges.data_path._open_path = open_path
+
+    async with running(tmp_path, hopeless) as world:
+        await world.up(client(0))
+        await world.until(lambda: told(world, "takeover.failed"))
+        hear(world, 0, OTHER)
+        await relayed(world, {HOME: OTHER})
+        await world.until(lambda: told(world, "takeover.restored"))
+        await world.until(lambda: world.path.trusted)
+        assert told(world, "takeover.failed") == ["none: bpf: EPERM"], "once"
+        assert told(world, "takeover.restored") == ["packet path: bpf"]
+        assert world.state.report().takeover == "bpf"
+        await metric(world, 'anycastle_errors_total{kind="takeover"} 3.0')
+        packet(world)
+        await world.until(lambda: world.wireguard.initiated)
+    assert len(opened) == 4
+
+
+async def test_another_packet_path_by_a_reload(world: World) -> None:
+    await trusted(world, 0)
+    hear(world, 0, OTHER)
+    await relayed(world, {HOME: OTHER})
+    other = FakePath()
+    world.state.edges.data_path._open_path = lambda _: other
+    spec = msgspec.structs.replace(world.state.spec, takeover=Takeover(path=PathChoice.NFTABLES))
+    write_settings(world.state.directory, spec)
+    world.inbox.put(ReloadAsked())
+    await world.until(lambda: other.relays() == {HOME: OTHER} and other.trusted)
+    assert world.path.closed
+    other.data(4711, HOME, time.monotonic())
+    await world.until(lambda: world.wireguard.initiated)
+
+
+async def test_a_packet_path_that_cannot_be_taken_away_is_tried_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(taking_over, "ATTEND", 0.05)
+    await trusted(world, 0)
+    broken = FakePath()
+    broken.attached, broken.broken = (("up0",), "fabric0"), True
+    monkeypatch.setattr(world.path, "remove", broken.remove)
+    data_path = world.state.edges.data_path
+    data_path._open_path = lambda _: broken
+    spec = msgspec.structs.replace(world.state.spec, takeover=Takeover(enabled=False))
+    write_settings(world.state.directory, spec)
+    world.inbox.put(ReloadAsked())
+    await world.until(lambda: told(world, "takeover.failed"))
+    await world.until(lambda: world.state.report().takeover.startswith("off: the fake"))
+    broken.broken = False
+    await world.until(lambda: broken.attached is None)
+    await world.until(lambda: world.state.report().takeover == "off")
 
 
 async def test_hundreds_of_takeovers_do_not_flood_the_control_plane(world: World) -> None:

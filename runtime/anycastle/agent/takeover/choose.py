@@ -1,4 +1,9 @@
-"""Which packet path a node uses: BPF where the kernel takes it, else nftables, else none."""
+"""Which packet path a node uses: BPF where the kernel takes it, else nftables, else none.
+
+A refusal is final for as long as the path that was chosen instead works. So it has to be one:
+what the kernel holds already it has taken before, and then a failure says that something is
+wrong at the moment. Giving it up would lose what it has learnt of live sessions.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +12,25 @@ import os
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import IPv4Address
-from typing import Literal
+from pathlib import Path
+from typing import Literal, NamedTuple
 
+from anycastle.agent.takeover.bpf import pins
 from anycastle.agent.takeover.bpf.path import BpfPath
 from anycastle.agent.takeover.nft.path import NftPath
 from anycastle.agent.takeover.path import PacketEvent, PacketPath, PathCounters, PathError
 from anycastle.model.addresses import Endpoint
+from anycastle.model.deployment import PathChoice
 from anycastle.model.node import NodeSpec
 
-Candidates = Sequence[tuple[str, Callable[[str], PacketPath]]]
-"""What to try in turn: a name for people, and what makes the path (no I/O, never fails) when
-told why those before it could not be used."""
+
+class Candidate(NamedTuple):
+    """What may be tried. name: for people. make: makes the path (no I/O, never fails) when
+    told why those before it are not used. excluded: why it must not be, "" when it may."""
+
+    name: str
+    make: Callable[[str], PacketPath]
+    excluded: str = ""
 
 
 class NoPath:
@@ -31,6 +44,9 @@ class NoPath:
         self._never = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
     def ensure(self, uplinks: Sequence[str], fabric: str) -> bool:  # noqa: ARG002
+        return False
+
+    def held(self) -> bool:
         return False
 
     def put_relays(self, relays: Mapping[Endpoint, IPv4Address | None]) -> None: ...
@@ -62,45 +78,85 @@ class NoPath:
     def remove(self) -> None: ...
 
 
-def candidates(spec: NodeSpec) -> Candidates:
-    """Those of a node, best first."""
+def candidates(spec: NodeSpec, *, directory: Path = pins.DIRECTORY) -> Sequence[Candidate]:
+    """Those of a node, best first. directory: of BPF's pins."""
+    wish = spec.takeover.path
+
+    def excluded(one: PathChoice) -> str:
+        return "" if wish in (PathChoice.AUTO, one) else f"takeover.path is {wish}"
+
     return [
-        ("bpf", lambda _: BpfPath.for_node(spec)),
-        ("nftables", lambda reason: NftPath.for_node(spec, reason=reason)),
+        Candidate(
+            "bpf",
+            lambda _: BpfPath.for_node(spec, directory=directory),
+            excluded(PathChoice.BPF),
+        ),
+        Candidate(
+            "nftables",
+            lambda reason: NftPath.for_node(spec, reason=reason),
+            excluded(PathChoice.NFTABLES),
+        ),
     ]
 
 
 def choose(
     uplinks: Sequence[str],
     fabric: str,
-    among: Candidates,
+    among: Sequence[Candidate],
     exists: Callable[[str], bool] | None = None,
+    *,
+    patient: bool = False,
 ) -> PacketPath:
     """The first that can be set up on the devices; what the others left behind is removed.
 
     Its `reason`, if it has one, says why it is not a better one. To be called when the
     inter-node path has been made: a device that is not there says nothing about what the
-    kernel can do. Raises PathError while `fabric` is missing; missing uplinks are left to
-    the next `ensure`.
+    kernel can do. Missing uplinks are left to the next `ensure`. Raises PathError while
+    `fabric` is missing and, if `patient`, when a path that the kernel holds fails: nothing
+    has been removed then, and trying again may do.
     """
     exists = exists or _exists
+    _require(fabric, exists)
+    refusals: list[str] = []
+    for candidate in among:
+        path = candidate.make("; ".join(refusals))
+        held = patient and not candidate.excluded and _held(path)
+        refusal = candidate.excluded or _refusal(path, uplinks, fabric, exists)
+        if not refusal:
+            for other in among:
+                if other is not candidate:
+                    _retire(other.make(""))
+            return path
+        refusals.append(f"{candidate.name}: {refusal}")
+        if held:
+            path.close()
+            raise PathError(refusals[-1])
+        _retire(path)
+    return NoPath("; ".join(refusals))
+
+
+def _refusal(
+    path: PacketPath, uplinks: Sequence[str], fabric: str, exists: Callable[[str], bool]
+) -> str:
+    """Why it can't be set up; "" when it is. Raises PathError when `fabric` went away."""
+    try:
+        path.ensure([uplink for uplink in uplinks if exists(uplink)], fabric)
+    except PathError as error:
+        _require(fabric, exists)
+        return str(error)
+    return ""
+
+
+def _require(fabric: str, exists: Callable[[str], bool]) -> None:
     if not exists(fabric):
         raise PathError(f"no such network device: {fabric}")
-    refusals: list[str] = []
-    present = [uplink for uplink in uplinks if exists(uplink)]
-    for name, make in among:
-        path = make("; ".join(refusals))
-        try:
-            path.ensure(present, fabric)
-        except PathError as error:
-            refusals.append(f"{name}: {error}")
-            _retire(path)
-        else:
-            for other, make_other in among:
-                if other != name:
-                    _retire(make_other(""))
-            return path
-    return NoPath("; ".join(refusals))
+
+
+def _held(path: PacketPath) -> bool:
+    try:
+        return path.held()
+    except PathError:
+        return False
 
 
 def _retire(path: PacketPath) -> None:

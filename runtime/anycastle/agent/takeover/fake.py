@@ -77,6 +77,9 @@ class FakePath:
         changed, self.attached = self.attached != wanted, wanted
         return changed
 
+    def held(self) -> bool:
+        return self.attached is not None
+
     def put_relays(self, relays: Mapping[Endpoint, IPv4Address | None]) -> None:
         self._intact()
         self._relays.update(relays)

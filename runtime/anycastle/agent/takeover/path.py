@@ -80,6 +80,9 @@ class PacketPath(Protocol):
         True when something had to be done.
         """
 
+    def held(self) -> bool:
+        """Is something of it in the kernel, perhaps an earlier agent's? Then the kernel takes it."""
+
     def put_relays(self, relays: Mapping[Endpoint, IPv4Address | None]) -> None:
         """Whose client sends from there: the loopback of the node to relay to.
 

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from anycastle.agent.takeover.choose import choose
+from anycastle.agent.takeover.choose import Candidate, choose
 from anycastle.agent.takeover.nft.path import NftPath, ruleset_of
 from anycastle.agent.takeover.path import EventKind, PacketPath, PathError
 from anycastle.model.addresses import Endpoint
@@ -172,8 +172,8 @@ def test_nftables_take_over_where_bpf_is_refused(world: PathWorld) -> None:
 
     rules = ruleset_of(one.spec)
     among = [
-        ("bpf", lambda _: Refused(rules)),
-        ("nftables", lambda reason: NftPath(rules, reason)),
+        Candidate("bpf", lambda _: Refused(rules)),
+        Candidate("nftables", lambda reason: NftPath(rules, reason)),
     ]
     with one.space.entered():
         path = choose(["up0", "up7"], FABRIC.device, among)

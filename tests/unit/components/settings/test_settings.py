@@ -117,6 +117,8 @@ def test_the_shipped_lab_is_accepted(stack: Any) -> None:
         ("health", {"hold_down_max": 1.0}, "health.hold_down_max", "below hold_down"),
         ("health", {"clock": "right"}, "health.clock", "not one of synchronised, trusted"),
         ("takeover", {"enabled": "yes"}, "takeover.enabled", "expected true or false"),
+        ("takeover", {"path": "xdp"}, "takeover.path", "not one of auto, bpf, nftables"),
+        ("takeover", {"clients": 10}, "takeover.clients", "not between 1000 and 1000000"),
     ],
 )
 def test_a_spoilt_field_is_named(

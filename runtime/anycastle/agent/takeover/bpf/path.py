@@ -24,8 +24,6 @@ from anycastle.agent.takeover.path import PacketEvent, PathCounters, PathError
 from anycastle.model.addresses import Endpoint, fabric_mac
 from anycastle.model.node import NodeSpec
 
-CLIENTS = 65_536
-"""Clients that a node is made for; memory for their indices is taken at once (300 bytes each)."""
 _ONLY = bytes(4)
 """The key of an array's only element."""
 
@@ -46,7 +44,7 @@ class BpfPath:
         loopback: IPv4Address,
         *,
         directory: Path = pins.DIRECTORY,
-        clients: int = CLIENTS,
+        clients: int,
     ) -> None:
         self._services = tuple(services)
         self._loopback = loopback
@@ -56,9 +54,10 @@ class BpfPath:
         self._ring: Ring | None = None
 
     @classmethod
-    def for_node(cls, spec: NodeSpec, *, clients: int = CLIENTS) -> BpfPath:
+    def for_node(cls, spec: NodeSpec, *, directory: Path = pins.DIRECTORY) -> BpfPath:
         services = [Endpoint(address, spec.anycast.port) for address in spec.anycast.addresses]
-        return cls(services, spec.loopbacks.v4, clients=clients)
+        clients = spec.takeover.clients
+        return cls(services, spec.loopbacks.v4, directory=directory, clients=clients)
 
     # set-up
 
@@ -187,6 +186,9 @@ class BpfPath:
         settings = self._settings()
         if settings.trusted != on:
             self._write(settings.trust(on))
+
+    def held(self) -> bool:
+        return pins.is_mounted(self._directory) and bool(program.pinned(self._directory))
 
     # events and counters
 

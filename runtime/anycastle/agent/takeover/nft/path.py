@@ -37,11 +37,12 @@ TABLE = "anycastle_takeover"
 GROUP = 5182
 """NFLOG groups are numbers that a host's programs have to share."""
 
-_CLIENTS = 262_144
+ENDPOINTS = 2
+"""For each client that there is to be room for: BPF's table has as many."""
 
 
-def ruleset_of(spec: NodeSpec, *, table: str = TABLE, clients: int = _CLIENTS) -> Ruleset:
-    """The ruleset of a node."""
+def ruleset_of(spec: NodeSpec, *, table: str = TABLE, clients: int | None = None) -> Ruleset:
+    """The ruleset of a node. clients: how many endpoints have to fit, None: as configured."""
     return Ruleset(
         table=table,
         group=GROUP,
@@ -49,7 +50,7 @@ def ruleset_of(spec: NodeSpec, *, table: str = TABLE, clients: int = _CLIENTS) -
         port=spec.anycast.port,
         own=spec.loopbacks.v4,
         networks=spec.fabric.networks,
-        clients=clients,
+        clients=clients or ENDPOINTS * spec.takeover.clients,
         fabric=spec.fabric.device,
     )
 
@@ -95,6 +96,9 @@ class NftPath:
         return self._hand_over(present) or loaded
 
     # state
+
+    def held(self) -> bool:
+        return bool(self._nft.chains())
 
     def put_relays(self, relays: Mapping[Endpoint, IPv4Address | None]) -> None:
         """Refuses all of them when one is to this node itself: its packets would be lost."""
