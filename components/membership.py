@@ -6,8 +6,12 @@ drains the node: it leaves service, its sessions move to other nodes, and only t
 certificates void. So a host is replaced or removed without a packet lost, and one that is
 dead already is not waited for.
 
+Hosts that change in one `up` change one after another: before a node goes on with another
+disk, everybody who was let in before it has to serve. So a new image that does not work
+costs one node, and `up` ends there.
+
 The environment of `pulumi up` may say otherwise: ANYCASTLE_DRAIN=force drains the last node
-of a deployment, too; ANYCASTLE_DRAIN=no waits for nothing.
+of a deployment, too, whoever else serves; ANYCASTLE_DRAIN=no waits for nothing.
 
 Plain functions over property maps (`name`, `url`, `authority`, `token`, `epoch`, and the
 output `join_token`), and the resource around them. The state holds a pickle of the
@@ -18,17 +22,18 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
 
-from anycastle.model.api import Error, NodeDrain, NodeView, TokenCreate, TokenCreated
+from anycastle.model.api import Error, NodeDrain, NodeView, TokenCreate, TokenCreated, TokenView
 from anycastle.model.codec import ModelError, from_json, to_json
-from anycastle.model.status import DrainPhase
+from anycastle.model.status import DrainPhase, NodeState
 from components.enrolment import request
 
 Properties = Mapping[str, Any]
@@ -37,6 +42,8 @@ JOIN_TOKEN_LIFETIME = 7 * 86400.0
 """Seconds; long enough to find out why a host fails, and to run `pulumi up` again."""
 DRAIN_DEADLINE = 120.0
 """Seconds that a node's sessions have to move; idle clients are seen at their keepalive."""
+ARRIVAL_DEADLINE = 900.0
+"""Seconds from a node's join token to its service: first boot, bootstrap, health."""
 POLL = 2.0
 
 INPUTS = ("name", "url", "authority", "token", "epoch")
@@ -63,12 +70,77 @@ def leave(
     now: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Drain the node and forget it. One that is unknown is fine. Raises MembershipError."""
-    if mode not in MODES:
-        raise MembershipError(f"{MODE_VARIABLE}={mode} is none of {', '.join(MODES)}")
+    """Drain the node and forget it, and void its join tokens. One that is unknown is fine.
+
+    Raises MembershipError.
+    """
+    _check(mode)
     if mode != "no":
         _drain(props, force=mode == "force", now=now, sleep=sleep)
     _call(props, "DELETE", f"/v1/nodes/{props['name']}", missing=True)
+    for token in open_tokens(_tokens(props), datetime.now(UTC)):
+        if token.node == props["name"]:
+            _call(props, "DELETE", f"/v1/tokens/{token.id}", missing=True)
+
+
+def take_turn(
+    props: Properties,
+    mode: str,
+    *,
+    now: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Wait until every node that was let in before serves. Raises MembershipError."""
+    _check(mode)
+    if mode != "wait":
+        return
+    deadline = now() + ARRIVAL_DEADLINE
+    while missing := _arriving(props):
+        if now() >= deadline:
+            who = ", ".join(f"{name} ({why})" for name, why in sorted(missing.items()))
+            raise MembershipError(
+                f"node {props['name']!r}: stays as it is, because others are on their way and "
+                f"don't serve: {who} ({MODE_VARIABLE}=force does not wait for them)"
+            )
+        sleep(POLL)
+
+
+def _arriving(props: Properties) -> dict[str, str]:
+    nodes = from_json(_call(props, "GET", "/v1/nodes").content, list[NodeView])
+    unused = open_tokens(_tokens(props), datetime.now(UTC))
+    found = arriving([token.node or "" for token in unused], nodes)
+    return {name: why for name, why in found.items() if name != props["name"]}
+
+
+def arriving(admitted: Iterable[str], nodes: Iterable[NodeView]) -> dict[str, str]:
+    """Node -> why, of those that have been let in and don't serve yet. Pure.
+
+    admitted: nodes with a join token that they have not used. One that is silent has been
+    given up, and one that was asked to drain is away on purpose.
+    """
+    away = {
+        node.name: f"{node.state} {node.reason}".rstrip()
+        for node in nodes
+        if node.drain is None and node.state not in {NodeState.UP, NodeState.UNKNOWN}
+    }
+    return dict.fromkeys(admitted, "has not joined yet") | away
+
+
+def open_tokens(tokens: Iterable[TokenView], at: datetime) -> Iterator[TokenView]:
+    """Join tokens that somebody may still use. Pure."""
+    for token in tokens:
+        over = token.expires_at is not None and datetime.fromisoformat(token.expires_at) < at
+        if token.kind == "join" and not (token.used_at or token.revoked_at or over):
+            yield token
+
+
+def _tokens(props: Properties) -> list[TokenView]:
+    return from_json(_call(props, "GET", "/v1/tokens").content, list[TokenView])
+
+
+def _check(mode: str) -> None:
+    if mode not in MODES:
+        raise MembershipError(f"{MODE_VARIABLE}={mode} is none of {', '.join(MODES)}")
 
 
 def _drain(
@@ -138,7 +210,9 @@ class _MembershipProvider(ResourceProvider):
     def update(self, _id: str, olds: Properties, news: Properties) -> UpdateResult:
         if olds["epoch"] == news["epoch"]:
             return UpdateResult(self._outputs(news, olds["join_token"]))
-        leave(news, os.environ.get(MODE_VARIABLE, "wait"))
+        mode = os.environ.get(MODE_VARIABLE, "wait")
+        take_turn(news, mode)
+        leave(news, mode)
         return UpdateResult(self._outputs(news, admit(news)))
 
     def delete(self, _id: str, props: Properties) -> None:

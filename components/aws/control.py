@@ -65,13 +65,19 @@ class ApiHosts(pulumi.ComponentResource):
         control = self._settings.control
         self.network = Network(
             name,
-            NetworkArgs(regional=args.regional, network=control.network, zones=control.zones),
+            NetworkArgs(
+                regional=args.regional,
+                network=control.network,
+                zones=control.zones,
+                flow_log_days=control.flow_log_days,
+                key=args.keys.arn,
+            ),
             child(self),
         )
         front = self._group("api", "clients of the API", list(callers(args.deployment)))
         hosts = self._group("hosts", "hosts of the API", list(host_rules(self._settings)))
         self._let_in(front, hosts)
-        made = [self._host(i, zone, hosts) for i, zone in enumerate(control.zones)]
+        made = [self._host(i, zone, hosts) for i, zone in enumerate(control.zones, 1)]
         self.hosts = [one.host for one in made]
         self.group, self.callers = hosts.group.id, self._callers(front)
         self.reachable = self._reachable(front, made)
@@ -125,7 +131,7 @@ class ApiHosts(pulumi.ComponentResource):
 
     def _host(self, index: int, zone: str, group: Group) -> CloudHost:
         args, settings, control = self._args, self._settings, self._settings.control
-        name = f"{self._name}-{index + 1}"
+        name = f"{self._name}-{index}"
         regional = args.regional
         return CloudHost(
             name,
@@ -137,7 +143,7 @@ class ApiHosts(pulumi.ComponentResource):
                     image=control.image,
                     instance_type=control.instance_type,
                     zone=zone,
-                    address=plan.host_address(control.network, index),
+                    address=None,
                     volume=VOLUME,
                     packages=texts.CONTROL_PACKAGES,
                 ),

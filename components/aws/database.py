@@ -139,6 +139,8 @@ class Rds(pulumi.ComponentResource):
             vpc_security_group_ids=[group.id],
             parameter_group_name=parameters.name,
             auto_minor_version_upgrade=True,
+            # The setting says which major version; it is not changed by itself.
+            allow_major_version_upgrade=True,
             backup_retention_period=settings.backup_days,
             copy_tags_to_snapshot=True,
             delete_automated_backups=False,

@@ -130,7 +130,7 @@ class Nlb(pulumi.ComponentResource):
         ]
         return aws.lb.LoadBalancer(
             name,
-            name=limited(args.regional.deployment, args.regional.place),
+            name=limited(*self._known()),
             load_balancer_type="network",
             internal=not args.public,
             subnet_mappings=mappings or None,
@@ -141,12 +141,18 @@ class Nlb(pulumi.ComponentResource):
             opts=child(self, depends_on=[args.network.gateway]),
         )
 
+    def _known(self) -> list[str]:
+        """Its name in AWS. A public one has another than an internal one: the new one is made
+        beside the old one, and a target group belongs to one load balancer."""
+        regional = self._args.regional
+        return [regional.deployment, regional.place, *(["public"] if self._args.public else [])]
+
     def _target_group(self) -> aws.lb.TargetGroup:
         args, name = self._args, f"{self._name}/nodes"
         return aws.lb.TargetGroup(
             name,
             # The port is in the name: another one makes a new group beside the old.
-            name=limited(args.regional.deployment, args.regional.place, str(args.port)),
+            name=limited(*self._known(), str(args.port)),
             vpc_id=args.network.vpc.id,
             port=args.port,
             protocol="UDP",

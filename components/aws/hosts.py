@@ -20,15 +20,18 @@ from components.ssh_keys import SshKey
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """What an instance is made from. address: its private one. volume: GiB.
+    """What an instance is made from. volume: GiB.
 
+    address: the private one, which another instance can't have at the same time; None
+    for AWS's choice. Where it is AWS's, the machine is made anew for another type, too,
+    instead of being stopped.
     placement: name of a placement group, None for none.
     """
 
     image: str
     instance_type: str
     zone: str
-    address: IPv4Address
+    address: IPv4Address | None
     volume: int
     packages: tuple[str, ...]
     placement: pulumi.Input[str] | None = None
@@ -147,7 +150,7 @@ class CloudHost(pulumi.ComponentResource):
             instance_type=machine.instance_type,
             availability_zone=machine.zone,
             subnet_id=args.subnet.id,
-            private_ip=str(machine.address),
+            private_ip=str(machine.address) if machine.address else None,
             # Until the lasting address is there: cloud-init fetches packages at once.
             associate_public_ip_address=True,
             source_dest_check=False,
@@ -178,6 +181,7 @@ class CloudHost(pulumi.ComponentResource):
                 depends_on=[*needs, self._policy],
                 # cloud-init runs at the first boot alone: another text is the next instance's.
                 ignore_changes=["userData", "associatePublicIpAddress"],
+                replace_on_changes=[] if machine.address else ["instanceType"],
             ),
         )
 
@@ -189,7 +193,7 @@ class CloudHost(pulumi.ComponentResource):
             kind=args.kind,
             place=args.place,
             resource=self.instance,
-            address=str(args.machine.address) if jump else self.address,
+            address=self.instance.private_ip if jump else self.address,
             host_key=key.public_key,
             private_key=args.login_key,
             incarnation=self.instance.id,

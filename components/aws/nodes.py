@@ -1,8 +1,8 @@
 """Nodes of a region: a machine, what lets it in, and its secrets.
 
 The order is what keeps packets from getting lost. A node that is made anew (the other
-image, another zone) gets its new instance while the old one serves. Then its membership
-drains the old one, over the API and while that still has its public address; then the
+image, another zone) gets its new instance while the old one serves. When its turn comes and
+all others serve, its membership drains the old one, over the API and while that still has its public address; then the
 address moves, and bootstrap goes on with the new instance. The old one is terminated at
 the end. A node that leaves drains likewise, before anything of it is taken away.
 """
@@ -135,7 +135,8 @@ class Admission:
     def member(
         self, node: str, host: CloudHost, needs: list[pulumi.Resource], parent: pulumi.Resource
     ) -> Membership:
-        """The resource `NODE/membership`. needs: what the node drains by, when it leaves."""
+        """The resource `NODE/membership`. needs: what the node drains by, when it leaves, and the
+        membership before this one: no two nodes drain at the same time."""
         foundation = self.foundation
         return Membership(
             on(node, "membership"),

@@ -87,11 +87,6 @@ def underlay(datacentre: Datacentre, node: Node) -> IPv4Address | None:
     return None if datacentre.aws is None else node_address(datacentre.aws, node)
 
 
-def host_address(network: IPv4Network, zone: int) -> IPv4Address:
-    """Private address of the one API host in zone number `zone`."""
-    return public_subnet(network, zone).network_address + FIRST_NODE_OFFSET
-
-
 # names --------------------------------------------------------------------------------
 
 

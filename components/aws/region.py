@@ -158,6 +158,7 @@ class AwsRegion(pulumi.ComponentResource):
         self._balancer = self._make_entry()
         self._route_server = self._make_route_server()
         self._tokens: dict[str, pulumi.Output[str]] = {}
+        self._members: list[pulumi.Resource] = []
         self.addresses = self._balancer.addresses if self._balancer else []
         self.side = Side(
             region=own.region,
@@ -182,7 +183,9 @@ class AwsRegion(pulumi.ComponentResource):
 
         def admit(host: CloudHost) -> Sequence[pulumi.Resource]:
             expecting.append(self._admission.let_in(name, host.address, parent))
-            member = self._admission.member(name, host, expecting, parent)
+            before = self._members[-1:]
+            member = self._admission.member(name, host, [*expecting, *before], parent)
+            self._members.append(member)
             version = self._admission.join_secret(name, member, parent)
             self._tokens[name] = version.version_id
             return [member, version]

@@ -109,6 +109,7 @@ def _control(control: AwsControl, region: str, path: str) -> Iterator[ModelError
         IMAGE, control.image, f"{path}.image", "an image like ami-0123456789abcdef0"
     )
     yield from _instance_type(control.instance_type, f"{path}.instance_type")
+    yield from _log_days(control.flow_log_days, f"{path}.flow_log_days")
     database, where = control.database, f"{path}.database"
     yield from within(database.storage, 20, 65536, f"{where}.storage", " GiB")
     yield from within(database.backup_days, 1, 35, f"{where}.backup_days", " days")
@@ -126,9 +127,7 @@ def _datacentre(datacentre: Datacentre, aws: AwsDatacentre, path: str) -> Iterat
     yield from _vpc(aws.network, f"{where}.network", VPC_PREFIXES)
     yield from _instance_type(aws.instance_type, f"{where}.instance_type")
     yield from within(aws.volume, 8, 16384, f"{where}.volume", " GiB")
-    if aws.flow_log_days not in LOG_DAYS:
-        reason = f"{aws.flow_log_days} is none of {', '.join(map(str, LOG_DAYS))}"
-        yield ModelError(f"{where}.flow_log_days", reason)
+    yield from _log_days(aws.flow_log_days, f"{where}.flow_log_days")
     yield from _images(aws.images, aws.image, where)
     for key, value in aws.instance_types.items():
         if key not in aws.images:
@@ -171,6 +170,11 @@ def _vpc(network: IPv4Network, path: str, lengths: tuple[int, int]) -> Iterator[
     shortest, longest = lengths
     if not shortest <= network.prefixlen <= longest:
         yield ModelError(path, f"{network} has to be a /{shortest} to a /{longest}")
+
+
+def _log_days(days: int, path: str) -> Iterator[ModelError]:
+    if days not in LOG_DAYS:
+        yield ModelError(path, f"{days} is none of {', '.join(map(str, LOG_DAYS))}")
 
 
 def _instance_type(value: str, path: str) -> Iterator[ModelError]:

@@ -28,6 +28,7 @@ class Registration:
     deleted_with: str
     secret_outputs: frozenset[str]
     protect: bool = False
+    replace_on_changes: tuple[str, ...] = ()
 
     def is_secret(self, key: str) -> bool:
         value = self.inputs[key]

@@ -107,6 +107,7 @@ class Recorder(mocks.MockMonitor):
                 deleted_with=request.deletedWith,
                 secret_outputs=frozenset(request.additionalSecretOutputs),
                 protect=request.protect,
+                replace_on_changes=tuple(request.replaceOnChanges),
             )
         return answer
 

@@ -65,6 +65,7 @@ class AwsControl(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     zones: one API host in each. image: AMI of the hosts.
     hosted_zone: Route 53 zone for `control_plane.names`, "" when you keep your DNS elsewhere.
+    flow_log_days: of its network, 0 for no flow logs.
     """
 
     network: IPv4Network
@@ -73,6 +74,7 @@ class AwsControl(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     instance_type: str = "t3.small"
     database: Database = Database()
     hosted_zone: str = ""
+    flow_log_days: int = 30
 
 
 class LockMode(enum.StrEnum):

@@ -238,6 +238,24 @@ def test_the_balancer_hands_tls_through_to_a_host_in_each_zone(shared: Graph) ->
     assert zones == {"eu-west-1a", "eu-west-1b"}
 
 
+def test_api_hosts_are_made_anew_beside_the_old_ones(shared: Graph) -> None:
+    for host in ("control-1", "control-2"):
+        instance = shared.named(host, "ec2/instance")
+        # An address of its own choice could not be the old and the new one's at the same time.
+        assert "privateIp" not in instance.inputs
+        assert instance.replace_on_changes == ("instanceType",)
+
+
+def test_what_crosses_the_control_planes_network_is_logged(run: Run, shared: Graph) -> None:
+    (flows,) = shared.of_type("aws:ec2/flowLog:FlowLog")
+    assert flows.inputs["vpcId"] == "id of control/vpc"
+    group = only(shared, "aws:cloudwatch/logGroup:LogGroup").inputs
+    assert (group["kmsKeyId"], group["retentionInDays"]) == ("arn of key", 30)
+    config = shipped("global")
+    config["anycastle:deployment"]["aws"]["control"]["flow_log_days"] = 0
+    assert up(run, config).of_type("aws:ec2/flowLog:FlowLog") == []
+
+
 def test_only_known_networks_reach_the_api(shared: Graph) -> None:
     rules = [
         r.inputs

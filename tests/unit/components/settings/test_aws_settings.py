@@ -65,6 +65,7 @@ AWS = "datacentres.0.aws"
         ("aws.control.network", "10.10.0.0/25", "aws.control.network: 10.10.0.0/25 has to be a /16"),
         ("aws.control.network", "10.20.4.0/22", "datacentres[0].aws.network: 10.20.0.0/16 overlaps"),
         ("aws.control.image", "debian", "aws.control.image: 'debian' is not an image like ami-"),
+        ("aws.control.flow_log_days", 2, "aws.control.flow_log_days: 2 is none of 0, 1, 3, 5"),
         ("aws.control.database.storage", 5, "aws.control.database.storage: 5 is not between 20"),
         ("aws.control.database.backup_days", 0, "aws.control.database.backup_days: 0 is not"),
         ("aws.control.database.instance_class", "t4g.small",
