@@ -74,16 +74,37 @@ class Refusing:
 
 @contextmanager
 def refusing(code: str, status: int = 400) -> Iterator[Refusing]:
-    """What AWS says where moto has no such answer: throttling, ended credentials."""
+    """What AWS says where moto has no such answer: throttling, ended credentials.
+
+    In JSON where a call is a POST, in XML (S3) else.
+    """
     told = Refusing(code, status)
 
     class Answer(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers.get("content-length", 0)))
             told.asked.append(self.headers.get("x-amz-target", ""))
-            body = f'{{"__type": "{code}", "message": "as told by the test"}}'.encode()
+            text = f'{{"__type": "{code}", "message": "as told by the test"}}'
+            self._answer("application/x-amz-json-1.1", text)
+
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length", 0)))
+            told.asked.append(self.path)
+            text = f"<Error><Code>{code}</Code><Message>as told by the test</Message></Error>"
+            self._answer("application/xml", text)
+
+        do_PUT = do_GET  # noqa: N815 - the library's names
+
+        def do_HEAD(self) -> None:
+            """Where the bucket is instead, which botocore asks by itself: nobody knows."""
+            self.send_response(404)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def _answer(self, kind: str, text: str) -> None:
+            body = text.encode()
             self.send_response(status)
-            self.send_header("content-type", "application/x-amz-json-1.1")
+            self.send_header("content-type", kind)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
