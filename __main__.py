@@ -5,6 +5,7 @@ from components.client import Client, ClientArgs
 from components.datacentre import Datacentre, DatacentreArgs
 from components.node import Node
 from components.outputs import export
+from components.peering import Mesh
 from components.previous import Previous
 from components.settings import load
 from components.worlds import Worlds
@@ -12,6 +13,7 @@ from components.worlds import Worlds
 settings = load()
 worlds = Worlds(settings)
 foundation = foundations.make(settings, worlds)
+mesh = Mesh(settings.deployment)
 if settings.lab is None:
     Previous("previous")
 
@@ -24,6 +26,7 @@ for datacentre in settings.datacentres:
         world=worlds.of(datacentre),
         bundle=worlds.bundle_of(datacentre),
         foundation=foundation,
+        mesh=mesh,
         after=nodes[-1] if nodes else None,
     )
     datacentres.append(Datacentre(datacentre.name, args))

@@ -12,6 +12,7 @@ from anycastle.model.deployment import Deployment
 from components.foundation import Foundation
 from components.host import Host
 from components.node import Node, NodeArgs
+from components.peering import Mesh
 from components.places import World
 from tools.bundle import Bundle
 
@@ -26,6 +27,7 @@ class DatacentreArgs:
     world: World
     bundle: Bundle
     foundation: Foundation
+    mesh: Mesh
     after: Node | None = None
 
 
@@ -49,6 +51,7 @@ class Datacentre(pulumi.ComponentResource):
                 node=node,
                 place=place,
                 bundle=args.bundle,
+                mesh=args.mesh,
                 after=self.nodes[-1] if self.nodes else args.after,
             )
             made = Node(node.name, node_args, pulumi.ResourceOptions(parent=self))

@@ -70,9 +70,8 @@ def peer(deployment: Deployment, datacentre: Datacentre, node: Node) -> Peer:
     )
 
 
-def peers_of(deployment: Deployment, name: str) -> Iterator[Peer]:
-    """The iBGP full mesh from one node's side: every other node of the deployment."""
+def peers(deployment: Deployment) -> Iterator[Peer]:
+    """The iBGP full mesh: every node of the deployment."""
     for datacentre in deployment.datacentres:
         for node in datacentre.nodes:
-            if node.name != name:
-                yield peer(deployment, datacentre, node)
+            yield peer(deployment, datacentre, node)

@@ -14,8 +14,7 @@ from components.attachment import Attachment
 from components.bootstrap import Runtime, RuntimeArgs
 from components.host import Host
 from components.naming import on
-from components.network import peers_of
-from components.peering import peerings
+from components.peering import Mesh, peering
 from components.places import Place
 from components.specs import document, node_spec
 from tools.bundle import Bundle
@@ -36,6 +35,7 @@ class NodeArgs:
     node: NodeSettings
     place: Place
     bundle: Bundle
+    mesh: Mesh
     after: Node | None = None
 
 
@@ -55,9 +55,9 @@ class Node(pulumi.ComponentResource):
             RuntimeArgs(host=self.host, bundle=args.bundle),
             pulumi.ResourceOptions(parent=self),
         )
-        peers = peerings(self.host, peers_of(args.deployment, name), self)
+        peers = peering(self.host, args.mesh, self)
         secrets = args.place.admit(args.node, self.host, runtime.installed, self)
-        agent = self._agent(args, runtime, [runtime.installed, secrets, *peers])
+        agent = self._agent(args, runtime, [runtime.installed, secrets, peers])
         self.ready = self._roll(args, runtime, agent)
         self.register_outputs({"address": self.host.address})
 

@@ -105,11 +105,11 @@ def about(step: Step, name: str) -> bool:
     """Does a step concern the node: a resource of its own, or a peering with it?
 
     Components above it (its datacentre, the world, the stack) may be updated: their
-    outputs name the node.
+    outputs name the node. So may the lists of the other nodes' peers.
     """
     operation, urn = step
     kind, _, resource = urn.rpartition("::")
-    own = name in resource
+    own = name in resource or (operation == "update" and resource.endswith("/peers"))
     above = operation == "update" and ("pulumi:Stack" in kind or "anycastle:index:" in kind)
     return own or above
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from tests.program.conftest import Config, Run
-from tests.program.graph import Graph, difference
+from tests.program.graph import Graph, difference, document
 
 
 def nodes(config: Config, datacentre: int) -> list[dict[str, Any]]:
@@ -25,36 +26,49 @@ NEW_NODE = {
     "ams-3/secrets",
     "ams-3/agent",
     "ams-3/roll",
-    "ams-3/peers/ams-1",
-    "ams-3/peers/ams-2",
-    "ams-3/peers/fra-1",
-    "ams-3/peers/fra-2",
-    "ams-1/peers/ams-3",
-    "ams-2/peers/ams-3",
-    "fra-1/peers/ams-3",
-    "fra-2/peers/ams-3",
+    "ams-3/peers",
 }
+OTHERS = {f"{name}/peers" for name in ("ams-1", "ams-2", "fra-1", "fra-2")}
+
+
+def told(graph: Graph, name: str) -> dict[str, str]:
+    """A node's peers and what it is told of each: a line of the difference that is shown."""
+    peers = document(graph.named(f"{name}/peers"), "PEERS")
+    return {peer["name"]: json.dumps(peer) for peer in peers}
 
 
 def test_the_same_file_is_the_same_graph(run: Run, config: Config, lab: Graph) -> None:
     assert difference(lab, run(config)) == (set(), set(), set())
 
 
-def test_a_new_node_is_itself_and_its_peerings(run: Run, config: Config, lab: Graph) -> None:
+def test_a_new_node_is_itself_and_a_peer_of_the_others(
+    run: Run, config: Config, lab: Graph
+) -> None:
     nodes(config, 0).append({"name": "ams-3", "id": 9})
-    assert difference(lab, run(config)) == (NEW_NODE, set(), set())
+    after = run(config)
+    assert difference(lab, after) == (NEW_NODE, set(), OTHERS)
+    for other in ("ams-1", "fra-2"):
+        before, now = told(lab, other), told(after, other)
+        assert now.keys() - before.keys() == {"ams-3"}
+        assert before.items() <= now.items()
 
 
 def test_a_new_node_in_front_of_the_others_moves_none(run: Run, config: Config, lab: Graph) -> None:
     nodes(config, 0).insert(0, {"name": "ams-3", "id": 9})
-    assert difference(lab, run(config)) == (NEW_NODE, set(), set())
+    assert difference(lab, run(config)) == (NEW_NODE, set(), OTHERS)
 
 
-def test_a_node_that_leaves_takes_its_peerings_along(run: Run, config: Config) -> None:
+def test_the_order_of_nodes_is_nothing_to_their_peers(run: Run, config: Config, lab: Graph) -> None:
+    nodes(config, 0).reverse()
+    _, _, changed = difference(lab, run(config))
+    assert not [name for name in changed if name.endswith("/peers")]
+
+
+def test_a_node_that_leaves_is_no_peer_of_the_others(run: Run, config: Config) -> None:
     nodes(config, 0).append({"name": "ams-3", "id": 9})
     before = run(config)
     nodes(config, 0).pop()
-    assert difference(before, run(config)) == (set(), NEW_NODE, set())
+    assert difference(before, run(config)) == (set(), NEW_NODE, OTHERS)
 
 
 def test_another_daemon_is_one_command_of_that_node(run: Run, config: Config, lab: Graph) -> None:
@@ -85,7 +99,7 @@ def test_more_clients_are_more_clients(run: Run, config: Config, lab: Graph) -> 
     assert (gone, changed) == (set(), set())
 
 
-def test_a_datacentre_more_is_its_own_resources_and_its_peerings(
+def test_a_datacentre_more_is_its_own_resources_and_more_peers(
     run: Run, config: Config, lab: Graph
 ) -> None:
     deployment = config["anycastle:deployment"]
@@ -114,5 +128,6 @@ def test_a_datacentre_more_is_its_own_resources_and_its_peerings(
     added, gone, changed = difference(lab, run(config))
     assert gone == set()
     assert all("lon" in name for name in added)
-    # The core has a new neighbour; nothing of the other datacentres' nodes differs.
-    assert not [name for name in changed if name.endswith("/agent") or "/peers/" in name]
+    # The core has a new neighbour, the other nodes a peer; nothing else of theirs differs.
+    of_nodes = tuple(name.removesuffix("peers") for name in OTHERS)
+    assert {name for name in changed if name.startswith(of_nodes)} == OTHERS

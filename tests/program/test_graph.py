@@ -39,9 +39,7 @@ def test_a_node_is_a_child_of_its_datacentre_and_parent_of_all_its_own(lab: Grap
         "ams-1/secrets",
         "ams-1/agent",
         "ams-1/roll",
-        "ams-1/peers/ams-2",
-        "ams-1/peers/fra-1",
-        "ams-1/peers/fra-2",
+        "ams-1/peers",
     } <= children
 
 
@@ -137,7 +135,7 @@ def test_an_agent_starts_after_all_that_it_needs(lab: Graph) -> None:
         "fra-1/install",
         "fra-1/secrets",
         "fra-1/join-token",
-        "fra-1/peers/ams-1",
+        "fra-1/peers",
         "fra-edge/peers/fra-1",
         "control/api",
         "secrets/service-key",
@@ -146,7 +144,7 @@ def test_an_agent_starts_after_all_that_it_needs(lab: Graph) -> None:
 
 def test_hosts_and_software_wait_for_nothing_of_the_control_plane(lab: Graph) -> None:
     for name in NODES:
-        for part in ("install", "peers/" + next(n for n in NODES if n != name)):
+        for part in ("install", "peers"):
             assert not {n for n in lab.upstream(lab.named(f"{name}/{part}")) if "control" in n}
 
 
@@ -183,8 +181,14 @@ def test_a_client_connects_when_every_node_may_serve_it(lab: Graph) -> None:
 
 def test_the_mesh_is_full(lab: Graph) -> None:
     for name in NODES:
-        peers = {r.name for r in lab.of_type(COMMAND) if r.name.startswith(f"{name}/peers/")}
-        assert peers == {f"{name}/peers/{other}" for other in NODES if other != name}
+        peers = document(lab.named(f"{name}/peers"), "PEERS")
+        assert {peer["name"] for peer in peers} == set(NODES) - {name}
+
+
+def test_a_host_that_leaves_forgets_its_peers_after_its_agent_stopped(lab: Graph) -> None:
+    peers = lab.named("fra-1/peers")
+    assert peers.inputs["delete"] == "rm -f /etc/anycastle/peers.json"
+    assert "fra-1/peers" in lab.upstream(lab.named("fra-1/agent"))
 
 
 def test_a_node_is_told_what_it_is(lab: Graph) -> None:
@@ -192,8 +196,8 @@ def test_a_node_is_told_what_it_is(lab: Graph) -> None:
     assert (spec["name"], spec["datacentre"], spec["routing"]) == ("fra-2", "fra", "frr")
     assert spec["loopbacks"] == {"v4": "10.64.0.4", "v6": "fd00:64::4"}
     assert spec["control"]["urls"][0] == "https://198.51.100.17:8443"
-    peer = document(lab.named("fra-2/peers/ams-1"), "PEER")
-    assert peer == {
+    peers = document(lab.named("fra-2/peers"), "PEERS")
+    assert peers[0] == {
         "name": "ams-1",
         "datacentre": "ams",
         "loopbacks": {"v4": "10.64.0.1", "v6": "fd00:64::1"},

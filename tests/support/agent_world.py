@@ -254,10 +254,8 @@ def world(folder: Path, postgres: Postgres, *, nodes: int = 2, clients: int = 1)
             _wire(node, edge)
             made.append(node)
         for node in made:
-            for other in made:
-                path = node.folder / "etc" / "peers.d" / f"{other.spec.name}.json"
-                if other is not node:
-                    path.write_bytes(to_json(peer(other.spec)))
+            others = [peer(other.spec) for other in made if other is not node]
+            (node.folder / "etc" / "peers.json").write_bytes(to_json(others))
         socket = _edge(stack, folder, edge, made)
         site = make_site(stack, folder, edge, nat, spaces[nodes:])
         issued = provision.operator_token(paper.spec, "test", auth.Role.ADMIN, None, None)
@@ -285,7 +283,7 @@ def _node(paper: Paper, folder: Path, space: Namespace, number: int, service: Ke
     base = bgp_world.node_spec(number, Routing.BIRD)
     own = folder / base.name
     etc = own / "etc"
-    (etc / "peers.d").mkdir(parents=True)
+    etc.mkdir(parents=True)
     # Machines that run tests are busier than routers: a lost packet or two means nothing.
     patient = msgspec.structs.replace(base.edges[0], bfd=Bfd(interval=300, multiplier=5))
     spec = msgspec.structs.replace(

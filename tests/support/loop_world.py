@@ -179,11 +179,10 @@ class World:
 
 def write_settings(directory: Path, spec: NodeSpec, *peers: Peer) -> None:
     """What bootstrap leaves in /etc/anycastle."""
-    (directory / "peers.d").mkdir(parents=True, exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True)
     (directory / "node.json").write_bytes(to_json(spec))
     (directory / "service.key").write_text(SERVICE_KEY.text + "\n")
-    for peer in peers:
-        (directory / "peers.d" / f"{peer.name}.json").write_bytes(to_json(peer))
+    (directory / "peers.json").write_bytes(to_json(peers))
 
 
 @asynccontextmanager

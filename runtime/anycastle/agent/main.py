@@ -22,7 +22,7 @@ examples:
   anycastle-agent status                   how is the node?
   anycastle-agent status --json | jq .state
   anycastle-agent wait-ready --timeout 60  wait until the node is UP
-  systemctl reload anycastle-agent         read node.json and peers.d again
+  systemctl reload anycastle-agent         read node.json and peers.json again
 
 exit codes:
   0  good
@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         default=settings.DIRECTORY,
         metavar="DIR",
-        help="directory of node.json, peers.d and service.key (default: %(default)s)",
+        help="directory of node.json, peers.json and service.key (default: %(default)s)",
     )
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add(commands, "run", _run, "serve clients until SIGTERM (systemd does this)")

@@ -1,7 +1,7 @@
 """The files that bootstrap wrote for this node, read and checked.
 
 node.json         the node spec (`model.node.NodeSpec`)
-peers.d/*.json    one document per other node (`model.node.Peer`)
+peers.json        an array of the other nodes (`model.node.Peer`)
 service.key       the WireGuard private key of the service, base64
 control-ca.pem, join.token: read where they are used (`identity`)
 """
@@ -9,6 +9,7 @@ control-ca.pem, join.token: read where they are used (`identity`)
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import TypeVar
 
@@ -52,10 +53,8 @@ class Settings:
 def load(directory: Path) -> Settings:
     """Read everything. Raises SettingsError."""
     spec = node_spec(directory)
-    files = sorted((directory / "peers.d").glob("*.json"))
-    peers = [_model(file, Peer) for file in files]
-    others = tuple(peer for peer in peers if peer.name != spec.name)
-    return Settings(spec, others, _service_key(directory / "service.key"))
+    peers = _peers(directory / "peers.json", spec.name)
+    return Settings(spec, peers, _service_key(directory / "service.key"))
 
 
 def node_spec(directory: Path) -> NodeSpec:
@@ -89,6 +88,19 @@ def _model(path: Path, kind: type[T]) -> T:
         return codec.from_json(_read(path), kind)
     except ModelError as error:
         raise SettingsError(f"{path}: {error}") from None
+
+
+def _peers(path: Path, own: str) -> tuple[Peer, ...]:
+    """The others, by name. Raises SettingsError, also for two that can't be told apart."""
+    found = _model(path, tuple[Peer, ...])
+    for field in ("name", "loopbacks.v4", "loopbacks.v6"):
+        first: dict[object, int] = {}
+        for index, value in enumerate(map(attrgetter(field), found)):
+            if (before := first.setdefault(value, index)) != index:
+                raise SettingsError(
+                    f"{path}: [{index}].{field}: {value} is that of [{before}], too"
+                )
+    return tuple(sorted((peer for peer in found if peer.name != own), key=attrgetter("name")))
 
 
 def _service_key(path: Path) -> Key:

@@ -1,8 +1,8 @@
-"""What one node has to know: its node spec, and one document per iBGP peer.
+"""What one node has to know: its node spec, and its iBGP peers.
 
-The node spec is written by `components/bootstrap` to /etc/anycastle/node.json, each
-peer to /etc/anycastle/peers.d/NAME.json, so that a new node adds one file to the
-others and changes nothing else on them.
+Bootstrap (`components.node`) writes the node spec to /etc/anycastle/node.json and the
+peers to /etc/anycastle/peers.json, so that a new node is one line more in one file of
+the others and changes nothing else on them.
 """
 
 from __future__ import annotations

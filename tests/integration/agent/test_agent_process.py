@@ -250,10 +250,11 @@ def test_bad_settings_are_refused_and_the_old_ones_stay(up: World) -> None:
 
 def test_a_new_peer_is_taken_over_without_dropping_a_session(up: World) -> None:
     node = up.nodes[0]
-    path = node.folder / "etc" / "peers.d" / "node-9.json"
-    old = json.loads((node.folder / "etc" / "peers.d" / "node-2.json").read_text())
+    path = node.folder / "etc" / "peers.json"
+    before = path.read_text()
+    (old,) = json.loads(before)
     new = old | {"name": "node-9", "loopbacks": {"v4": "10.64.0.9", "v6": "fd00:64::9"}}
-    path.write_text(json.dumps(new))
+    path.write_text(json.dumps([old, new]))
     try:
         node.signal(signal.SIGHUP)
         wait_for(
@@ -265,7 +266,7 @@ def test_a_new_peer_is_taken_over_without_dropping_a_session(up: World) -> None:
         assert up.announced() == BOTH
         assert node.state() == "UP"
     finally:
-        path.unlink()
+        path.write_text(before)
         node.signal(signal.SIGHUP)
 
 

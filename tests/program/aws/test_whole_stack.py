@@ -9,7 +9,7 @@ import pytest
 from tests.program.arguments import faults
 from tests.program.aws.conftest import Region
 from tests.program.conftest import Config, Run, shipped
-from tests.program.graph import Graph
+from tests.program.graph import Graph, document
 
 
 def with_key(config: Config) -> Config:
@@ -55,11 +55,11 @@ def test_a_preview_knows_as_much_as_there_is_to_know(run: Run, sample: Graph) ->
 
 
 def test_nodes_of_both_kinds_know_each_other(sample: Graph) -> None:
-    text = sample.named("dub-1/peers/fra-1").plain("stdin")
-    assert '"underlay"' not in text
+    peers = {peer["name"]: peer for peer in document(sample.named("dub-1/peers"), "PEERS")}
+    assert "underlay" not in peers["fra-1"]
     # Beyond the VPC a node in AWS is where its instance is.
-    text = sample.named("fra-1/peers/dub-1").plain("stdin")
-    assert '"underlay": "10.20.0.38"' in text
+    peers = {peer["name"]: peer for peer in document(sample.named("fra-1/peers"), "PEERS")}
+    assert peers["dub-1"]["underlay"] == "10.20.0.38"
 
 
 def test_hosts_are_reached_through_the_jump_host(sample: Graph) -> None:
@@ -91,5 +91,5 @@ def test_metal_beside_aws_takes_its_secrets_from_the_global_stack(metal: Graph) 
 
 
 def test_metal_knows_the_nodes_of_every_region(metal: Graph) -> None:
-    peers = {name.name for name in metal.resources.values() if "/peers/" in name.name}
-    assert {f"fra-1/peers/{name}" for name in ("dub-1", "dub-3", "iad-2", "fra-2")} <= peers
+    peers = {peer["name"] for peer in document(metal.named("fra-1/peers"), "PEERS")}
+    assert {"dub-1", "dub-3", "iad-2", "fra-2"} <= peers

@@ -68,10 +68,30 @@ def test_a_bad_spec_names_file_and_field(tmp_path: Path, old: str, new: str, mes
         settings.load(tmp_path)
 
 
-def test_a_bad_peer_names_its_file(tmp_path: Path) -> None:
-    write_settings(tmp_path, node_spec(), peer(2))
-    (tmp_path / "peers.d" / "ams-2.json").write_text('{"name": 2}')
-    with pytest.raises(SettingsError, match=r"ams-2\.json: name: Expected `str`"):
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"name":"ams-3"', '"name":3', r"peers\.json: \[1\]\.name: Expected `str`"),
+        ("10.64.0.3", "10.64.0.x", r"peers\.json: \[1\]\.loopbacks\.v4: '10\.64\.0\.x' is not"),
+        ('"ams-3"', '"ams-2"', r"peers\.json: \[1\]\.name: ams-2 is that of \[0\], too"),
+        ("10.64.0.3", "10.64.0.2", r"\[1\]\.loopbacks\.v4: 10\.64\.0\.2 is that of \[0\]"),
+        ("fd00:64::3", "fd00:64::2", r"\[1\]\.loopbacks\.v6: fd00:64::2 is that of \[0\]"),
+        ("[{", "{", r"peers\.json: Expected `array`|peers\.json: JSON is malformed"),
+    ],
+)
+def test_a_bad_peer_names_file_and_field(tmp_path: Path, old: str, new: str, message: str) -> None:
+    write_settings(tmp_path, node_spec(), peer(2), peer(3))
+    path = tmp_path / "peers.json"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(SettingsError, match=message):
+        settings.load(tmp_path)
+
+
+def test_without_its_peers_a_node_says_who_has_to_write_them(tmp_path: Path) -> None:
+    write_settings(tmp_path, node_spec())
+    (tmp_path / "peers.json").unlink()
+    with pytest.raises(SettingsError, match=r"peers\.json: No such file .* bootstrap"):
         settings.load(tmp_path)
 
 

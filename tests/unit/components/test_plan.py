@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import hypothesis.strategies as st
+import msgspec
 import pytest
 import yaml
 from hypothesis import given
@@ -12,7 +14,7 @@ from hypothesis import given
 from anycastle.model.codec import Key, from_json
 from anycastle.model.control import ControlSpec
 from anycastle.model.deployment import Deployment, Node, Routing
-from anycastle.model.node import NodeSpec
+from anycastle.model.node import NodeSpec, Peer
 from components import admission, network, peering, specs
 from components.settings import parse
 
@@ -58,8 +60,9 @@ def test_no_two_nodes_share_an_address(ids: set[int]) -> None:
 
 
 def test_a_nodes_peers_are_all_others(deployment: Deployment) -> None:
-    assert [p.name for p in network.peers_of(deployment, "ams-2")] == ["ams-1", "fra-1", "fra-2"]
-    peer = next(iter(network.peers_of(deployment, "ams-1")))
+    peers = from_json(peering.Mesh(deployment).around("ams-2"), tuple[Peer, ...])
+    assert [p.name for p in peers] == ["ams-1", "fra-1", "fra-2"]
+    peer = list(network.peers(deployment))[1]
     assert (peer.name, peer.datacentre, str(peer.loopbacks.v4)) == ("ams-2", "ams", "10.64.0.2")
 
 
@@ -120,7 +123,19 @@ def test_a_join_token_is_asked_for_again_when_a_disk_is_new() -> None:
     )
 
 
-def test_removing_a_peer_starts_no_agent() -> None:
-    command = peering.removal("fra-2")
-    assert command.startswith("rm -f /etc/anycastle/peers.d/fra-2.json;")
-    assert "! systemctl -q is-active anycastle-agent || systemctl reload" in command
+def test_a_node_more_is_one_line_more(deployment: Deployment) -> None:
+    """What a preview's difference shows of the others when a node comes."""
+    ams, *rest = deployment.datacentres
+    more = msgspec.structs.replace(ams, nodes=(*ams.nodes, Node(name="ams-11", id=11)))
+    wider = msgspec.structs.replace(deployment, datacentres=(more, *rest))
+    before = set(peering.Mesh(deployment).around("ams-1").splitlines())
+    (line,) = set(peering.Mesh(wider).around("ams-1").splitlines()) - before
+    assert json.loads(line.rstrip(","))["name"] == "ams-11"
+
+
+def test_a_node_without_others_has_a_list_all_the_same(deployment: Deployment) -> None:
+    (first, *_) = deployment.datacentres
+    alone = msgspec.structs.replace(
+        deployment, datacentres=(msgspec.structs.replace(first, nodes=first.nodes[:1]),)
+    )
+    assert peering.Mesh(alone).around("ams-1") == "[]"
