@@ -40,11 +40,15 @@ class Delivery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What is deployed, one group after the other; an empty group is left out."""
+    """What is deployed, one group after the other; an empty group is left out.
+
+    deployed: all that the change touches of what is deployed anywhere, which a sample is not.
+    """
 
     shared: tuple[str, ...]
     canary: tuple[str, ...]
     regions: tuple[str, ...]
+    deployed: tuple[str, ...]
 
 
 class DeliveryFault(Exception):
@@ -97,6 +101,7 @@ def order(delivery: Delivery, touched: Iterable[str]) -> Order:
         shared=tuple(name for name in delivery.shared if name in wanted),
         canary=(delivery.canary,) if regions or delivery.canary in wanted else (),
         regions=regions,
+        deployed=tuple(name for name in delivery.all if name in wanted),
     )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 
 from tools.deploy.affected import Delivery, DeliveryFault, Order, affected, order, parse
-from tools.workflows import unpinned
+from tools.workflows import WORKFLOWS, unpinned
 
 
 def region(source: str) -> dict[str, Any]:
@@ -46,11 +47,17 @@ def test_what_a_change_touches(paths: list[str], expected: list[str]) -> None:
 
 
 def test_the_canary_goes_before_any_region() -> None:
-    assert order(DELIVERY, ["iad"]) == Order(shared=(), canary=("dub",), regions=("iad",))
-    assert order(DELIVERY, ["dub", "global", "iad", "lab"]) == Order(
-        shared=("global",), canary=("dub",), regions=("iad",)
+    assert order(DELIVERY, ["iad"]) == Order(
+        shared=(), canary=("dub",), regions=("iad",), deployed=("iad",)
     )
-    assert order(DELIVERY, ["lab"]) == Order(shared=(), canary=(), regions=())
+    assert order(DELIVERY, ["dub", "global", "iad", "lab"]) == Order(
+        shared=("global",), canary=("dub",), regions=("iad",), deployed=("global", "dub", "iad")
+    )
+
+
+def test_what_is_deployed_nowhere_is_compared_with_nothing() -> None:
+    found = order(DELIVERY, ["lab", "other"])
+    assert found == Order(shared=(), canary=(), regions=(), deployed=())
 
 
 @pytest.mark.parametrize(
@@ -72,6 +79,27 @@ def test_a_wrong_delivery_is_refused(text: str, words: str) -> None:
 def test_a_delivery_names_its_stacks_in_order() -> None:
     found = parse("canary: dub\nregions: [iad]\nshared: [global]", DOCUMENTS)
     assert found.all == ("global", "dub", "iad")
+
+
+def test_a_step_fails_with_any_part_of_a_pipe() -> None:
+    """Jobs in containers have `sh` otherwise, where only the last command counts."""
+    files = sorted(WORKFLOWS.glob("*.yml"))
+    assert len(files) > 4
+    for file in files:
+        workflow = yaml.safe_load(file.read_text())
+        scripts = [
+            step["run"]
+            for job in workflow["jobs"].values()
+            for step in job.get("steps", [])
+            if "run" in step
+        ]
+        if any(" | " in script for script in scripts):
+            assert workflow["defaults"]["run"]["shell"] == "bash", file.name
+
+
+def test_only_what_is_deployed_is_compared_with_what_is_there() -> None:
+    workflow = yaml.safe_load((WORKFLOWS / "preview.yml").read_text())
+    assert "outputs.deployed" in workflow["jobs"]["live"]["strategy"]["matrix"]["stack"]
 
 
 @pytest.mark.parametrize(
