@@ -19,6 +19,9 @@ EPOCH = 1_800_000_000.0
 OWN, OTHER, THIRD = (IPv4Address(f"10.64.0.{number}") for number in (1, 2, 3))
 HOME = Endpoint(ip_address("203.0.113.1"), 4000)
 CAFE = Endpoint(ip_address("203.0.113.9"), 5000)
+ONCE, ANEW = [("client1", HOME, False)], [("client1", HOME, True)]
+"""What `Desk.initiated` says of one initiation to client 1."""
+MOMENT = 0.001
 PEERS = [
     Peer(name=f"n{n}", datacentre=place, loopbacks=Loopbacks(owner, IPv6Address(f"fd00:64::{n}")))
     for n, place, owner in ((2, "ams", OTHER), (3, "ams", THIRD))
@@ -111,3 +114,24 @@ def owned_by_other() -> Desk:
 def exhausted(desk: Desk) -> None:
     """Let all attempts fail, with the client talking."""
     desk.packets(desk.now + ATTEMPTS * INTERVAL)
+
+
+def took_over() -> Desk:
+    """Client 1 was with OTHER, sent a packet here, and is confirmed here."""
+    desk = owned_by_other()
+    desk.packet()
+    desk.now += 0.05
+    desk.confirmed()
+    desk.route(None)  # this node's own route is the best now
+    desk.take()
+    return desk
+
+
+def lost_to_other() -> Desk:
+    """The same client, which OTHER has won back since."""
+    desk = took_over()
+    desk.now += 60.0
+    desk.tell(desk.core.tick)
+    desk.route(OTHER, at=desk.now)
+    desk.lost(moved=True)
+    return desk

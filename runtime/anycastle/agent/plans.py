@@ -75,10 +75,7 @@ class Plans:
         self._inbox.put(TookOver(tuple(restarted), tuple(errors)))
 
     def _steps(self, plan: Plan) -> Steps:
-        """With the clients as they are now: one that was removed must not come back.
-
-        Nothing is done for `plan.quiet`: `Initiate` leaves no keepalive behind.
-        """
+        """With the clients as they are now: one that was removed must not come back."""
         enrolled, now = self._state.cache.clients, time.time()
 
         def peers(client: Client) -> list[PeerConfig]:

@@ -147,7 +147,6 @@ class Cases:
             Act.INITIATE: self._initiate,
             Act.INITIATE_ANEW: self._initiate_anew,
             Act.RESET: lambda row, _c, _n, _w, plan: plan.reset.append(row.client),
-            Act.QUIET: lambda row, _c, _n, _w, plan: plan.quiet.append(row.client),
             Act.CONFIRM: self._confirm,
             Act.GIVE_UP: self._give_up,
         }

@@ -44,8 +44,8 @@ by the pacer, while INITIATING only; a late answer still confirms while BACKING_
     BACKING_OFF  TIME      no packet since            IDLE         RESET, GIVE_UP
     BACKING_OFF  TIME      moved or stopped           IDLE         RESET
     any          OWNED     WAITING                    CONFIRMED    LEAVE
-    any          OWNED     INITIATING                 CONFIRMED    CLOSE, QUIET, CONFIRM
-    any          OWNED     BACKING_OFF                CONFIRMED    QUIET, CONFIRM
+    any          OWNED     INITIATING                 CONFIRMED    CLOSE, CONFIRM
+    any          OWNED     BACKING_OFF                CONFIRMED    CONFIRM
     any          OWNED     IDLE                       CONFIRMED    -
     CONFIRMED    LOST      another node won           IDLE         - (SETTLE)
     CONFIRMED    ENDED     the session ended          IDLE         -
@@ -107,7 +107,7 @@ class What(enum.Enum):
 
 class Act(enum.Enum):
     """What has to be done. QUEUE to UNANSWERED concern the pacer; the others WireGuard
-    (INITIATE, INITIATE_ANEW, RESET, QUIET) and the people who watch (CONFIRM, GIVE_UP)."""
+    (INITIATE, INITIATE_ANEW, RESET) and the people who watch (CONFIRM, GIVE_UP)."""
 
     QUEUE = enum.auto()
     LEAVE = enum.auto()
@@ -116,7 +116,6 @@ class Act(enum.Enum):
     INITIATE = enum.auto()
     INITIATE_ANEW = enum.auto()
     RESET = enum.auto()
-    QUIET = enum.auto()
     CONFIRM = enum.auto()
     GIVE_UP = enum.auto()
 
@@ -267,12 +266,12 @@ _MOVES: dict[tuple[State, What], Callable[[Case, float], Step]] = {
     (State.INITIATING, What.TIME): _response_over,
     (State.INITIATING, What.MOVED): _overtaken,
     (State.INITIATING, What.STOP): _overtaken,
-    (State.INITIATING, What.OWNED): _owned(Act.CLOSE, Act.QUIET, Act.CONFIRM),
+    (State.INITIATING, What.OWNED): _owned(Act.CLOSE, Act.CONFIRM),
     (State.BACKING_OFF, What.PACKET): _packet_later,
     (State.BACKING_OFF, What.MOVED): _no_more,
     (State.BACKING_OFF, What.STOP): _no_more,
     (State.BACKING_OFF, What.TIME): _patience_over,
-    (State.BACKING_OFF, What.OWNED): _owned(Act.QUIET, Act.CONFIRM),
+    (State.BACKING_OFF, What.OWNED): _owned(Act.CONFIRM),
     (State.CONFIRMED, What.LOST): _lost,
     (State.CONFIRMED, What.ENDED): _ended,
 }

@@ -54,15 +54,13 @@ class Plan:
     """To be done now, in the order of the fields. An empty one is false.
 
     forget: endpoints whose indices are no longer this node's; first, as an initiation
-    after it makes a new one. reset: remove and add these clients' peers. quiet: set their
-    keepalive back to 0. remove_relays, put_relays: never the same endpoint.
+    after it makes a new one. reset: remove and add these clients' peers. remove_relays, put_relays: never the same endpoint.
     observed: for the histogram. sample: look at WireGuard now, something happened there.
     """
 
     forget: set[Endpoint] = field(default_factory=set)
     reset: list[Client] = field(default_factory=list)
     initiate: list[Initiation] = field(default_factory=list)
-    quiet: list[Client] = field(default_factory=list)
     remove_relays: set[Endpoint] = field(default_factory=set)
     put_relays: dict[Endpoint, IPv4Address | None] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
@@ -78,7 +76,6 @@ class Plan:
         self.forget |= later.forget
         self.reset += later.reset
         self.initiate += later.initiate
-        self.quiet += later.quiet
         self.remove_relays = (self.remove_relays - later.put_relays.keys()) | later.remove_relays
         for endpoint in later.remove_relays:
             self.put_relays.pop(endpoint, None)

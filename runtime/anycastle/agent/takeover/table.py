@@ -50,7 +50,8 @@ class Row:
     """heard: what BGP says about each of the client's addresses. claim: the newest session
     of another node, or of this one after it ended. vanished_at: since when nobody
     announces it (monotonic); None: somebody does. own: this node's session.
-    keep: packets of `claim` are still relayed although this node owns the client.
+    keep: packets of `claim` are still relayed although this node owns the client. keeps:
+    how often that was so.
     left: endpoints that the client has had since this node owns it.
     """
 
@@ -60,6 +61,7 @@ class Row:
     vanished_at: float | None = None
     own: Claim | None = None
     keep: bool = False
+    keeps: int = 0
     left: tuple[Endpoint, ...] = ()
 
     @property
@@ -133,7 +135,9 @@ class Table:
             if heard is not None:
                 self._strangers[address.packed] = heard
         held = _endpoints(row)
-        row.claim = row.own = None
+        # Timers may still hold the row.
+        row.claim = row.own = row.vanished_at = None
+        row.heard = tuple(None for _ in row.heard)
         self._reindex(row, held)
 
     def hear(self, address: Address, claim: Claim | None, now: float) -> Row | None:
@@ -156,7 +160,9 @@ class Table:
     def own(self, row: Row, endpoint: Endpoint, confirmed_at: float) -> None:
         """This node owns the client now, or its endpoint changed."""
         held = _endpoints(row)
-        row.keep = row.keep if row.own is not None else row.live
+        if row.own is None:
+            row.keep = row.live
+            row.keeps += row.keep
         if not row.keep:
             row.claim, row.vanished_at = None, None
         if row.own is not None and row.own.endpoint != endpoint:
@@ -170,6 +176,11 @@ class Table:
             held = _endpoints(row)
             row.keep, row.claim = False, None
             self._reindex(row, held)
+
+    def end_keeps(self) -> None:
+        """As if KEEP were over for all."""
+        for row in self:
+            self.end_keep(row)
 
     def disown(self, row: Row, now: float) -> None:
         """This node's session ended: a claim like that of another node that vanished,

@@ -5,7 +5,7 @@ owns whom, a machine per client what state its takeover is in, the pacer whose t
 
     packet path ─ FOREIGN ─► client? ─► machine ─► pacer ─► initiate
     BGP ─ routes ──────────► table ───► relays             (moved: end of a takeover)
-    sessions ─ confirmed ──► table, machine ──► quiet, relays of the client go after KEEP
+    sessions ─ confirmed ──► table, machine; relays of the client go after KEEP
 
 No initiation leaves
 
@@ -161,7 +161,8 @@ class Takeover:
                 self._cases.tell(row, What.OWNED, now, wall, plan)
             self.table.own(row, endpoint, confirmed_at)
             if new and row.keep:
-                self._timers.push(now + KEEP, lambda *_: self.table.end_keep(row))
+                keep = row.keeps
+                self._timers.push(now + KEEP, lambda *_: self._end_keep(row, keep))
         self._orphans.claimed(endpoint, plan)
         return self._end(plan, now, wall)
 
@@ -217,8 +218,11 @@ class Takeover:
         often as one likes.
 
         What this node's clients use goes at once: relaying their packets would lose them.
-        What nobody knows may be known a moment later, when BGP has told everything.
+        That is true of those that were just taken over, too: the packet path may be a new
+        one, and not know the indices of their sessions. What nobody knows may be known a
+        moment later, when BGP has told everything.
         """
+        self.table.end_keeps()
         plan = self._end(Plan(), now, wall)
         self._orphans.found(existing, now, plan)
         return plan
@@ -254,6 +258,10 @@ class Takeover:
         if row.vanished_at is not None and vanished_at is None:
             self._hold(row, now)
             self._cases.tell(row, What.VANISHED, now, wall, plan)
+
+    def _end_keep(self, row: Row, keep: int) -> None:
+        if row.keeps == keep:
+            self.table.end_keep(row)
 
     def _hold(self, row: Row, now: float) -> None:
         if row.vanished_at is not None:

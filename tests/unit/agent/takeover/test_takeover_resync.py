@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from anycastle.agent.takeover.fake import FakePath
 from anycastle.agent.takeover.orphans import ORPHANED
-from tests.support.takeover_desk import CAFE, HOME, OTHER, THIRD, Desk
+from tests.support.takeover_desk import CAFE, HOME, OTHER, THIRD, Desk, took_over
 
 STRAY = CAFE._replace(port=1)
 
@@ -49,6 +49,19 @@ def test_an_endpoint_that_bgp_confirmed_and_that_became_ours_is_relayed_for_a_wh
     desk.take()
     desk.confirmed(HOME)
     assert desk.take().remove_relays == set()
+
+
+def test_a_path_that_may_not_know_own_indices_relays_nothing_of_own_clients() -> None:
+    """It was made anew just after a takeover: the client's packets, under a key of this node
+    that the path has not seen, would go to the old owner and be lost."""
+    desk = took_over()
+    assert desk.core.table.relays == {HOME: OTHER}
+    desk.tell(lambda *t: desk.core.resync({}, *t))
+    assert desk.core.table.relays == {}
+    assert desk.take().put_relays == {}
+    desk = took_over()
+    desk.tell(lambda *t: desk.core.resync({HOME: OTHER}, *t))
+    assert desk.take().remove_relays == {HOME}
 
 
 def test_what_is_missing_or_wrong_is_put() -> None:

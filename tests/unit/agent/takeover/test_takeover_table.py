@@ -173,6 +173,18 @@ def test_other_addresses_are_another_row() -> None:
     assert table.at(HOME) is None
 
 
+def test_nothing_of_a_removed_client_comes_back() -> None:
+    """Its time of vanishing was running, and an older route waited for it to end."""
+    table, row = filled()
+    table.hear(V4, Claim(THIRD, CAFE, 50.0), 1.0)
+    table.hear(V6, None, 1.0)
+    assert row.vanished_at == 1.0
+    table.remove("id1")
+    table.expire(row, 1.0 + HOLD)
+    assert (table.at(HOME), table.at(CAFE)) == (None, None)
+    assert table.changes() == ({}, {HOME})
+
+
 endpoints = st.sampled_from([HOME, CAFE, HOME._replace(port=1)])
 claims = st.builds(Claim, st.sampled_from([OTHER, THIRD]), endpoints, st.integers(1, 9).map(float))
 clients = st.sampled_from([ONE, TWO, client(3)])
