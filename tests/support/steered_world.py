@@ -16,7 +16,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from anycastle.model.addresses import Endpoint
+from anycastle.model.deployment import PathChoice, Takeover
 from tests.support.agent_site import Client
 from tests.support.agent_world import SERVICE, Node, World, world
 from tests.support.namespaces import run
@@ -195,8 +198,21 @@ class SteeredWorld:
             self.owner(client, 20)
 
     def ready(self, node: Node) -> None:
-        """Wait until it takes clients over."""
-        wait_for("takeover is on", lambda: node.status()["takeover"] == "bpf", 20)
+        """Wait until it takes clients over, by the packet path that it is to use."""
+        wish = node.spec.takeover.path
+        kind = "bpf" if wish is PathChoice.AUTO else wish.value
+        wait_for("takeover is on", lambda: self.path(node) == kind, 20)
+
+    def path(self, node: Node) -> str:
+        """The packet path that the node says it uses."""
+        return str(node.status()["takeover"]).partition(":")[0]
+
+    def configure(self, node: Node, takeover: Takeover) -> None:
+        """As `pulumi up` does it: the file, then a reload if the agent runs."""
+        node.spec = msgspec.structs.replace(node.spec, takeover=takeover)
+        node.write()
+        if node.agent is not None and node.agent.poll() is None:
+            node.signal(signal.SIGHUP)
 
     def arrive(self, client: Client, node: Node, timeout: float = 10.0) -> None:
         """Wait until this node owns the client, and all others know."""
@@ -252,12 +268,19 @@ def data_packet(index: int, length: int = 32) -> bytes:
 
 @contextmanager
 def steered_world(
-    folder: Path, postgres: Postgres, *, nodes: int = 3, clients: int = 2
+    folder: Path,
+    postgres: Postgres,
+    *,
+    nodes: int = 3,
+    clients: int = 2,
+    takeover: Takeover | None = None,
 ) -> Iterator[SteeredWorld]:
-    """Nodes up, clients enrolled and connected."""
+    """Nodes up, clients enrolled and connected. takeover: the nodes' setting."""
     with world(folder, postgres, nodes=nodes, clients=clients) as made:
-        made.all_up()
         whole = SteeredWorld(made)
+        for node in made.nodes:
+            whole.configure(node, takeover or Takeover())
+        made.all_up()
         for number, client in enumerate(made.clients, 1):
             made.enrol(client, f"client-{number}")
         try:
