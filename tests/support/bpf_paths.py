@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,14 @@ from anycastle.model.node import NodeSpec
 CLIENTS = 4096
 
 MakeBpfPath = Callable[[NodeSpec], BpfPath]
+
+
+def copy_sources(folder: Path) -> Path:
+    """A copy of the packet program's sources to play with; where its main file is."""
+    (folder / build.HEADERS).mkdir(parents=True, exist_ok=True)
+    for path in build.sources():
+        shutil.copy(path, folder / path.relative_to(build.SOURCE.parent))
+    return folder / build.SOURCE.name
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import pytest
 from anycastle.agent.takeover.bpf import build, hooks, libbpf, pins, program
 from anycastle.agent.takeover.bpf.path import BpfPath
 from anycastle.agent.takeover.path import PathError
-from tests.support.bpf_paths import CLIENTS, MakeBpfPath, bpf_paths
+from tests.support.bpf_paths import CLIENTS, MakeBpfPath, bpf_paths, copy_sources
 from tests.support.namespaces import namespaces
 from tests.support.node import node_spec
 from tests.support.path_world import (
@@ -33,10 +33,11 @@ ONE, TWO = LOOPBACKS
 
 def compiled(tmp_path: Path, old: str, new: str) -> bytes:
     """The program with one piece of its source replaced."""
-    text = build.SOURCE.read_text()
-    assert text.count(old) == 1, old
-    source = tmp_path / "takeover.bpf.c"
-    source.write_text(text.replace(old, new))
+    source = copy_sources(tmp_path / "other")
+    texts = {path: path.read_text() for path in (source, *source.parent.glob("*/*.h"))}
+    assert sum(text.count(old) for text in texts.values()) == 1, old
+    for path, text in texts.items():
+        path.write_text(text.replace(old, new))
     build.compile_program(tmp_path / "other.o", source)
     return (tmp_path / "other.o").read_bytes()
 
@@ -238,9 +239,7 @@ def test_bytes_do_not_depend_on_the_place(tmp_path: Path) -> None:
     objects = []
     for name in ("a", "bb"):
         folder = tmp_path / name
-        folder.mkdir()
-        (folder / build.SOURCE.name).write_text(build.SOURCE.read_text())
-        build.compile_program(folder / "out.o", folder / build.SOURCE.name)
+        build.compile_program(folder / "out.o", copy_sources(folder))
         objects.append((folder / "out.o").read_bytes())
     assert objects[0] == objects[1]
     sections = subprocess.run(

@@ -1,4 +1,4 @@
-"""The packet path as BPF programs for tc (../takeover.bpf.c), by way of libbpf.
+"""The packet path as BPF programs for tc (../takeover.bpf.c, ../headers), by way of libbpf.
 
 build       compiles the program, when the wheel is built and in a checkout
 libbpf      the edge to libbpf.so.1: functions, their errors, its log

@@ -16,6 +16,8 @@ import tempfile
 from pathlib import Path
 
 SOURCE = Path(__file__).parent.parent / "takeover.bpf.c"
+HEADERS = "headers"
+"""Folder beside the source, of the headers that it includes."""
 OBJECT = SOURCE.with_suffix(".o")
 PACKAGES = "clang libbpf-dev linux-libc-dev"
 FLAGS = (
@@ -59,9 +61,14 @@ def compile_in_place() -> bool:
     return True
 
 
+def sources() -> list[Path]:
+    """The C source and its own headers."""
+    return [SOURCE, *sorted((SOURCE.parent / HEADERS).glob("*.h"))]
+
+
 def is_current() -> bool:
     """Is the checkout's object newer than what it is made of?"""
-    made_of = (SOURCE, Path(__file__))
+    made_of = (*sources(), Path(__file__))
     return OBJECT.exists() and all(
         OBJECT.stat().st_mtime_ns >= file.stat().st_mtime_ns for file in made_of
     )

@@ -1,4 +1,4 @@
-"""The structures of takeover.bpf.c as bytes. Pure; tests hold them against the object's BTF.
+"""The structures of headers/maps.h as bytes. Pure; tests hold them against the object's BTF.
 
 Everything is in the machine's byte order except addresses and ports, which are as on
 the wire. IPv4 addresses are mapped (::ffff:a.b.c.d), as RFC 4291, 2.5.5.2 has it.

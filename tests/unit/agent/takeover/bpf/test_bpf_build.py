@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from anycastle.agent.takeover.bpf import build
+from tests.support.bpf_paths import copy_sources
 
 needs_clang = pytest.mark.skipif(shutil.which("clang") is None, reason="`make setup` brings clang")
 
@@ -41,13 +42,18 @@ def test_the_compiler_is_part_of_what_a_bundle_is_made_of() -> None:
 def test_an_object_is_stale_when_its_source_is_newer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = tmp_path / build.SOURCE.name
-    source.write_text(build.SOURCE.read_text())
-    os.utime(source, (1, 1))
+    source = copy_sources(tmp_path)
+    files = [source, *source.parent.glob("*/*.h")]
+    assert len(files) == len(build.sources()) > 1
+    for file in files:
+        os.utime(file, (1, 1))
     monkeypatch.setattr(build, "SOURCE", source)
     monkeypatch.setattr(build, "OBJECT", source.with_suffix(".o"))
     assert build.compile_in_place()
     assert not build.compile_in_place()
-    later = build.OBJECT.stat().st_mtime + 1
-    os.utime(source, (later, later))
-    assert build.compile_in_place()
+    for file in files:
+        assert not build.compile_in_place()
+        later = build.OBJECT.stat().st_mtime - 1
+        os.utime(build.OBJECT, (later - 1, later - 1))
+        os.utime(file, (later, later))
+        assert build.compile_in_place(), file

@@ -151,6 +151,6 @@ def test_maps_grow_with_the_clients() -> None:
 
 def test_the_fabric_address_in_c_is_the_models() -> None:
     """address_to() makes it from the loopback; tests with packets show that it fits."""
-    text = build.SOURCE.read_text()
+    text = "".join(path.read_text() for path in build.sources())
     made = [int(byte, 16) for byte in re.findall(r"to->destination\[[01]\] = (0x\w+);", text)]
     assert bytes(made).hex(":") == fabric_mac(IPv4Address("10.64.0.1"))[:5]
