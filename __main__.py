@@ -1,5 +1,7 @@
 """The deployment of one stack: settings, components, outputs."""
 
+import pulumi
+
 from components import foundations
 from components.client import Client, ClientArgs
 from components.datacentre import Datacentre, DatacentreArgs
@@ -8,6 +10,7 @@ from components.outputs import export
 from components.peering import Mesh
 from components.previous import Previous
 from components.settings import load
+from components.settling import settled
 from components.worlds import Worlds
 
 settings = load()
@@ -45,3 +48,10 @@ export(
     ],
     {name: texts for each in datacentres for name, texts in each.routers.items()},
 )
+
+
+async def main() -> None:
+    await settled(node.ready for node in nodes)
+
+
+pulumi.run(main)

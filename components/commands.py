@@ -30,9 +30,7 @@ def run(
     secret: nothing of what goes in or comes out is shown or stored in the clear.
     """
     described = f"{what} on {host.name}"
-    text: pulumi.Output[str] = pulumi.Output.all(INCARNATION=host.incarnation, **variables).apply(
-        lambda values: script.compose(script_name, values)
-    )
+    text = _text(script_name, {"INCARNATION": host.incarnation, **variables})
     if secret:
         text = pulumi.Output.secret(text)
     return remote.Command(
@@ -44,6 +42,18 @@ def run(
         logging=remote.Logging.NONE if secret else remote.Logging.STDERR,
         opts=options(host, parent=parent, secret=secret, depends_on=depends_on),
     )
+
+
+def _text(script_name: str, variables: Mapping[str, pulumi.Input[str]]) -> pulumi.Output[str]:
+    """The script with its variables. What is known is kept out of outputs, which cost time."""
+    known = {name: value for name, value in variables.items() if isinstance(value, str)}
+    outputs = {name: value for name, value in variables.items() if name not in known}
+
+    def compose(found: Mapping[str, str]) -> str:
+        every = known | found
+        return script.compose(script_name, {name: every[name] for name in variables})
+
+    return pulumi.Output.all(**outputs).apply(compose)
 
 
 def options(

@@ -19,7 +19,8 @@ from typing import Any
 
 import pulumi
 from pulumi.runtime import mocks, rpc
-from pulumi.runtime.stack import run_pulumi_func
+from pulumi.runtime.settings import ROOT
+from pulumi.runtime.stack import run_in_stack
 
 from tests.program.graph import SECRET, Graph, Registration
 from tools import bundle
@@ -149,7 +150,9 @@ async def record(job: Mapping[str, Any]) -> Graph:
     def program() -> None:
         runpy.run_path(str(PROGRAM), run_name="__main__")
 
-    await run_pulumi_func(program)
+    # The mocks' own root takes no `pulumi.run` any more.
+    ROOT.set(None)
+    await run_in_stack(program)
     for name, output in getattr(pulumi.runtime.get_root_resource(), "outputs", {}).items():
         known: pulumi.Output[Any] = pulumi.Output.from_input(output)
         value = await known.future()
