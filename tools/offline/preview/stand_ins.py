@@ -77,7 +77,7 @@ EMPTY: Mapping[Kind, Any] = {"number": 1, "truth": False, "list": [], "map": {}}
 FORMS: Sequence[tuple[tuple[str, ...], Callable[[str, str], str]]] = (
     (("cidrblock",), network),
     (("ipv6address",), address6),
-    (("ip", "ipaddress", "endpointeniaddress"), address4),
+    (("ip", "ipaddress", "eniaddress"), address4),
     (("dnsname", "endpoint", "hostname", "privatedns", "publicdns"), host_name),
 )
 """Endings of a property's name in lower case, and what such a text looks like."""

@@ -83,6 +83,8 @@ def test_stand_ins_have_the_form_of_what_they_stand_for() -> None:
     assert ipaddress.ip_address(address) in stand_ins.ADDRESSES4
     assert address == stand_ins.value(INSTANCE, "a", "privateIp", TEXT, "r")
     assert address != stand_ins.value(INSTANCE, "b", "privateIp", TEXT, "r")
+    endpoint = "aws:vpc/routeServerEndpoint:RouteServerEndpoint"
+    assert ipaddress.IPv4Address(stand_ins.value(endpoint, "a", "eniAddress", TEXT, "r"))
     block = stand_ins.value("aws:ec2/vpc:Vpc", "v", "ipv6CidrBlock", TEXT, "r")
     assert ipaddress.IPv6Network(block).prefixlen == 56
     assert block != stand_ins.value("aws:ec2/vpc:Vpc", "w", "ipv6CidrBlock", TEXT, "r")
