@@ -15,7 +15,7 @@ from ipaddress import IPv4Network
 import pulumi
 import pulumi_aws as aws
 
-from anycastle.model.aws import Aws, AwsDatacentre
+from anycastle.model.aws import Aws, AwsDatacentre, Entry
 from anycastle.model.deployment import Deployment
 from anycastle.model.node import FabricSpec
 from components.aws.network import EVERYWHERE
@@ -70,7 +70,8 @@ def node_rules(deployment: Deployment, settings: Aws, own: AwsDatacentre) -> Ite
         # Nodes outside have their loopbacks as tunnel ends, over a private line or VPN.
         source = deployment.loopbacks.v4
         yield one_port("fabric/loopbacks", "udp", vxlan, source, "inter-node path")
-    yield one_port("agent/vpc", "tcp", AGENT_PORT, own.network, "load balancer's health checks")
+    if own.entry is not Entry.ROUTE_SERVER:
+        yield one_port("agent/vpc", "tcp", AGENT_PORT, own.network, "load balancer's health checks")
     for source in settings.monitoring:
         yield one_port(f"agent/{_named(source)}", "tcp", AGENT_PORT, source, "monitoring")
     if own.route_server is not None:

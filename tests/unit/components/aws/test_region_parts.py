@@ -12,13 +12,14 @@ import pytest
 import yaml
 from hypothesis import given
 
-from anycastle.model.aws import AwsDatacentre
+from anycastle.model.aws import AwsDatacentre, Entry
 from anycastle.model.deployment import Datacentre, Deployment, Node
 from components.aws import plan
 from components.aws.entry_nlb import NAME_LENGTH, limited
 from components.aws.interconnect import earlier
 from components.aws.nodes import attachment
 from components.aws.route_server import edge_peers
+from components.aws.security import node_rules
 from components.settings import parse_stack
 
 STACKS = Path(__file__).parents[4] / "stacks"
@@ -72,6 +73,34 @@ def test_a_node_leaves_by_the_router_of_its_subnet(deployment: Deployment) -> No
     assert (gateway.device, str(gateway.address)) == ("ens5", "10.20.16.1")
     assert found.anycast.addresses == (found.underlay,) == (IPv4Address("10.20.16.40"),)
     assert found.anycast.prefixes == ()
+
+
+def sources(deployment: Deployment, own: AwsDatacentre) -> dict[str, set[str]]:
+    """`protocol/first port` -> who may come in there."""
+    assert deployment.aws is not None
+    found: dict[str, set[str]] = {}
+    for rule in node_rules(deployment, deployment.aws, own):
+        found.setdefault(f"{rule.protocol}/{rule.ports[0]}", set()).add(rule.source)
+    return found
+
+
+def test_a_node_is_reached_from_named_sources_only(deployment: Deployment) -> None:
+    assert sources(deployment, dublins()) == {
+        "udp/51820": {"0.0.0.0/0"},
+        "icmp/3": {"0.0.0.0/0"},
+        "tcp/22": {"203.0.113.0/28"},
+        "udp/4789": {"10.20.0.0/16", "10.30.0.0/16", "10.64.0.0/24"},
+        "tcp/9178": {"10.20.0.0/16", "10.90.0.0/24"},
+        "tcp/179": {"10.20.0.0/16"},
+        "udp/3784": {"10.20.0.0/16"},
+    }
+
+
+def test_nobody_reaches_what_nobody_needs(deployment: Deployment) -> None:
+    announcing = msgspec.structs.replace(dublins(), entry=Entry.ROUTE_SERVER)
+    assert sources(deployment, announcing)["tcp/9178"] == {"10.90.0.0/24"}
+    without = sources(deployment, msgspec.structs.replace(dublins(), route_server=None))
+    assert {"tcp/179", "udp/3784"}.isdisjoint(without)
 
 
 def test_endpoints_are_edges_without_ipv6(deployment: Deployment) -> None:
