@@ -50,7 +50,7 @@ def _text(script_name: str, variables: Mapping[str, pulumi.Input[str]]) -> pulum
     outputs = {name: value for name, value in variables.items() if name not in known}
 
     def compose(found: Mapping[str, str]) -> str:
-        every = known | found
+        every = {**known, **found}
         return script.compose(script_name, {name: every[name] for name in variables})
 
     return pulumi.Output.all(**outputs).apply(compose)
