@@ -89,4 +89,5 @@ def _split(takeover: str) -> tuple[str, str]:
     word, _, reason = takeover.partition(": ")
     if not reason:
         return word, ""
-    return word, f"no takeover: {reason}" if word == "none" else f"takeover by {word}: {reason}"
+    intro = {"none": "no takeover", "off": "takeover is off"}.get(word, f"takeover by {word}")
+    return word, f"{intro}: {reason}"

@@ -74,6 +74,25 @@ def test_status_json_shape(api: Any) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("takeover", "says"),
+    [
+        ("bpf", ""),
+        ("none: no BPF", "no takeover: no BPF"),
+        ("nftables: bpf: no BPF", "takeover by nftables: bpf: no BPF"),
+        ("off: table busy", "takeover is off: table busy"),
+    ],
+)
+def test_what_ails_a_packet_path_is_a_sentence(
+    api: Any, shapes: Any, takeover: str, says: str
+) -> None:
+    view = shapes.node_view("ams-2", takeover=takeover)
+    api.answers["GET /v1/nodes"] = httpx.Response(200, json=[view])
+    lines = api.run("node", "list").stdout.splitlines()
+    assert takeover.partition(":")[0] in lines[1].split()
+    assert lines[2:] == (["", f"ams-2: {says}"] if says else [])
+
+
 def test_status_for_people(api: Any) -> None:
     assert api.run("status").stdout == (
         "deployment  lab\n"
