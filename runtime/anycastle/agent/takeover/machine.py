@@ -18,7 +18,9 @@ client has answered, the session is here. Whatever can go wrong is bounded by ti
 - After ATTEMPTS the client is left alone for REST, longer than the 15 s after which it
   helps itself.
 - A client that was lost to another node is not taken back for SETTLE, unless that node
-  vanishes: packets that were on their way when routing changed are no reason to.
+  vanishes: packets that were on their way when routing changed are no reason to. Routing
+  may bring the client here some milliseconds before this node hears that the other one
+  vanished; as the packet path reports a client once a second, such a packet counts then.
 - An *adopted* client is idle, its node is gone, and this node is the only one that its
   packets can reach (`succession`). It is tried once, and needs no packet.
 
@@ -29,7 +31,9 @@ by the pacer, while INITIATING only; a late answer still confirms while BACKING_
     -----------  --------  -------------------------  -----------  -------------------------
     IDLE         PACKET    may try                    WAITING      QUEUE
     IDLE         ADOPT     may try                    WAITING      QUEUE
-    IDLE         VANISHED                             IDLE         - (end of SETTLE)
+    IDLE         PACKET    may not                    IDLE         - (remembered)
+    IDLE         VANISHED  packet within HEARD        WAITING      QUEUE (end of SETTLE)
+    IDLE         VANISHED  none                       IDLE         - (end of SETTLE)
     WAITING      PACKET                               WAITING      QUEUE (more recent now)
     WAITING      TURN      packet FRESH, or adopted   INITIATING   INITIATE or INITIATE_ANEW
     WAITING      TURN      packet too old             IDLE         -
@@ -75,6 +79,9 @@ FRESH = 10.0
 """Age of a client's packet, in seconds, above which it no longer proves that more come."""
 SETTLE = 5.0
 """Seconds for which a client that moved to another live node is not taken back."""
+HEARD = 1.5
+"""Seconds for which a packet within SETTLE says that the client's packets come here; longer
+than the packet path keeps silent about an endpoint that it reported (REPORT_SPACING)."""
 STALE_KEYS = 5.0
 """Seconds after a loss during which WireGuard may still hold the old session's keys."""
 
@@ -163,20 +170,31 @@ def step(case: Case, what: What, now: float) -> Step:
     return (case, ()) if move is None else move(case, now)
 
 
+def _may_try(case: Case, now: float) -> bool:
+    return now >= max(case.not_before, case.rest_until, case.shy_until)
+
+
+def _begun(case: Case, packet_at: float) -> Step:
+    begun = replace(case, attempts=0, first_at=packet_at, packet_at=packet_at, over=False)
+    return replace(begun, state=State.WAITING, adopted=False, until=math.inf), (Act.QUEUE,)
+
+
 def _packet_idle(case: Case, now: float) -> Step:
-    if now < max(case.not_before, case.rest_until, case.shy_until):
-        return case, ()
-    begun = replace(case, attempts=0, first_at=now, packet_at=now, adopted=False, over=False)
-    return replace(begun, state=State.WAITING, until=math.inf), (Act.QUEUE,)
+    return _begun(case, now) if _may_try(case, now) else (replace(case, packet_at=now), ())
 
 
 def _adopt(case: Case, now: float) -> Step:
-    case, acts = _packet_idle(case, now)
-    return (replace(case, adopted=True, packet_at=-math.inf) if acts else case), acts
+    if not _may_try(case, now):
+        return case, ()
+    begun, acts = _begun(case, now)
+    return replace(begun, adopted=True, packet_at=-math.inf), acts
 
 
 def _vanished(case: Case, now: float) -> Step:
-    return _remember(replace(case, shy_until=-math.inf), now), ()
+    case = _remember(replace(case, shy_until=-math.inf), now)
+    if now - case.packet_at <= HEARD and _may_try(case, now):
+        return _begun(case, case.packet_at)
+    return case, ()
 
 
 def _packet_waiting(case: Case, now: float) -> Step:

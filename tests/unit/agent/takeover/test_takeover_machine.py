@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from anycastle.agent.takeover.machine import (
     ATTEMPTS,
     FRESH,
+    HEARD,
     INTERVAL,
     NEW,
     PATIENCE,
@@ -36,6 +37,7 @@ INITIATING = replace(
 BACKING_OFF = replace(
     INITIATING, state=State.BACKING_OFF, initiated_at=NOW - PATIENCE, packet_at=NOW - PATIENCE - 1
 )
+HEARD_OF = Case(packet_at=NOW - 1, shy_until=NOW + SETTLE - 2)
 CONFIRMED = Case(State.CONFIRMED)
 ADOPTED = replace(WAITING, adopted=True, packet_at=-math.inf)
 TALKS = replace(BACKING_OFF, packet_at=NOW - 1)
@@ -44,6 +46,9 @@ TABLE = [
     (IDLE, What.PACKET, State.WAITING, (Act.QUEUE,)),
     (IDLE, What.ADOPT, State.WAITING, (Act.QUEUE,)),
     (IDLE, What.VANISHED, State.IDLE, ()),
+    (HEARD_OF, What.VANISHED, State.WAITING, (Act.QUEUE,)),
+    (replace(HEARD_OF, packet_at=NOW - HEARD - 0.1), What.VANISHED, State.IDLE, ()),
+    (replace(HEARD_OF, rest_until=NOW + 1), What.VANISHED, State.IDLE, ()),
     (WAITING, What.PACKET, State.WAITING, (Act.QUEUE,)),
     (WAITING, What.TURN, State.INITIATING, (Act.INITIATE,)),
     (ADOPTED, What.TURN, State.INITIATING, (Act.INITIATE,)),
@@ -99,7 +104,9 @@ def test_what_is_not_in_the_table_changes_nothing() -> None:
 )
 @pytest.mark.parametrize("what", [What.PACKET, What.ADOPT])
 def test_when_an_idle_client_may_not_be_tried(case: Case, ends: float, what: What) -> None:
-    assert step(case, what, ends - 0.1) == (case, ())
+    refused, acts = step(case, what, ends - 0.1)
+    heard = replace(case, packet_at=ends - 0.1) if what is What.PACKET else case
+    assert (refused, acts) == (heard, ())
     assert step(case, what, ends)[0].state is State.WAITING
 
 
@@ -114,6 +121,15 @@ def test_limits_that_steps_set() -> None:
     begun, _ = step(WAITING, What.TURN, NOW)
     assert (begun.initiated_at, begun.until) == (NOW, NOW + RESPONSE)
     assert step(begun, What.TIME, begun.until)[0].until == NOW + PATIENCE
+
+
+def test_a_packet_that_came_before_the_news_of_its_owners_end() -> None:
+    """The packet path reports the next one a second later only."""
+    lost, _ = step(CONFIRMED, What.LOST, NOW)
+    heard, _ = step(lost, What.PACKET, NOW + 2)
+    begun, acts = step(heard, What.VANISHED, NOW + 2.01)
+    assert (begun.state, begun.first_at, acts) == (State.WAITING, NOW + 2, (Act.QUEUE,))
+    assert step(begun, What.TURN, NOW + 2.01)[1] == (Act.INITIATE_ANEW,)
 
 
 def test_an_adopted_client_that_talks_is_like_any_other() -> None:
