@@ -90,11 +90,13 @@ class FakeSpeaker:
 
 @dataclass
 class FakeDriver:
-    """A daemon that takes everything, unless there is a problem."""
+    """A daemon that takes everything, unless there is a problem. speaking: peers whose
+    sessions are up."""
 
     diary: list[str]
     name: str = "bird"
     problem: str = ""
+    speaking: set[str] = field(default_factory=set)
     files: Files = field(default_factory=dict)
 
     def render(self, spec: NodeSpec, peers: Sequence[Peer]) -> Files:
@@ -111,8 +113,10 @@ class FakeDriver:
         return True
 
     async def state(self) -> RoutingState:
-        edges = (Peering("edge-edge0-4", "edge", up=True),)
-        return RoutingState(running=bool(self.files) and not self.problem, peerings=edges)
+        edge = Peering("edge-edge0-4", "edge", up=True)
+        peers = (Peering(f"peer-{name}", "peer", up=True) for name in self.speaking)
+        running = bool(self.files) and not self.problem
+        return RoutingState(running=running, peerings=(edge, *peers))
 
     async def stop(self) -> None:
         self.files = {}

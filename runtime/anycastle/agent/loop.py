@@ -53,6 +53,7 @@ from anycastle.agent.inbox import (
     TimePassed,
     TookOver,
 )
+from anycastle.agent.leaving import Leaving
 from anycastle.agent.links import flags
 from anycastle.agent.sessions import Outcome
 from anycastle.agent.settings import SettingsError
@@ -80,6 +81,7 @@ class Loop:
         self._work = Work(state, inbox)
         self._taking_over = taking = TakingOver(state, inbox, self._start, self._work.hurry)
         self._group = asyncio.TaskGroup()
+        self._leaving = Leaving()
         self._may_speak = asyncio.Event()
         self._stopping = False
         self._done = False
@@ -342,6 +344,11 @@ class Loop:
         self.state.around.routing_at = time.monotonic()
         if not notice.state.running and self.state.configured:
             self._work.converge.poke()
+        now = time.monotonic()
+        if fewer := self._leaving.ended(self.state.settings, notice.state, now):
+            log.info("peers that left fell silent", peers=len(fewer.peers))
+            self.state.settings = fewer
+            self._work.converge.poke()
 
     async def _speak(self) -> None:
         await self._may_speak.wait()
@@ -361,7 +368,9 @@ class Loop:
             self._stop(StopAsked(f"restart, for the change of {', '.join(changed)}"))
             return
         log.info("settings reloaded", peers=len(new.peers))
-        state.settings, state.around.spec = new, new.spec
+        now = time.monotonic()
+        state.settings = self._leaving.reloaded(state.settings, new, state.around.routing, now)
+        state.around.spec = new.spec
         state.announcing.rank = new.rank
         state.announcing.adopt(new.spec.health)
         self._taking_over.look_at_clock()
