@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import subprocess
-import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -13,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from tools.places import CHECKOUT
+from tools.places import CHECKOUT, VENV
 from tools.preview import config, workspace
 from tools.preview.engine import PreviewFailed, Pulumi
 from tools.provision.result import Setup
@@ -118,6 +116,6 @@ def checkout_of(revision: str) -> Iterator[Path]:
     if archive.returncode:
         raise PreviewFailed(f"git knows no {revision!r}: {archive.stderr.decode().strip()}")
     with workspace.folder("base-") as root:
-        with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
-            tar.extractall(root, filter="data")
+        subprocess.run(["tar", "--extract", "--directory", root], input=archive.stdout, check=True)
+        (root / ".venv").symlink_to(VENV)  # Pulumi.yaml names it
         yield root

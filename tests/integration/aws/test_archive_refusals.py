@@ -42,11 +42,11 @@ def bucket(account: Aws) -> AuditBucket:
     return AuditBucket(name="audit", region=REGION, kms_key=key, retention_days=30)
 
 
-def archive_at(account: Aws, server: Refusing, service: str, bucket: AuditBucket) -> Archive:
+def archive_at(account: Aws, server: Refusing, refuses: str, bucket: AuditBucket) -> Archive:
     """With one service that refuses everything."""
 
-    def client(asked: str, region: str) -> Any:
-        return (server if asked == service else account).client(asked, region)
+    def client(service: str, region: str) -> Any:
+        return (server if service == refuses else account).client(service, region)
 
     return Archive(bucket, client)
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tools.preview import rehearsal
+from tools.preview.engine import PreviewFailed
 from tools.preview.rehearsal import Rehearsal, Scene
 from tools.preview.summary import Preview
 from tools.provision import result
@@ -45,6 +46,22 @@ def preview(documents: dict[str, Any], recorded: dict[str, bytes]) -> Changing:
         return found
 
     return run
+
+
+def test_the_program_of_a_commit_runs_to_compare_with_it(documents: dict[str, Any]) -> None:
+    with rehearsal.checkout_of("HEAD") as tree:
+        before = Scene(rehearsal.documents(tree), tree)
+        with Rehearsal(result.read(), Scene(documents), before).staged("global") as pulumi:
+            found = pulumi.preview("global")
+        assert (found.errors, found.violations) == ((), ())
+        # What is there is compared: nearly everything would be created from nothing.
+        assert found.counts()["create"] < 20
+    assert not tree.exists()
+
+
+def test_a_commit_that_is_not_there_is_named() -> None:
+    with pytest.raises(PreviewFailed, match="git knows no 'nonsense'"):
+        rehearsal.checkout_of("nonsense").__enter__()
 
 
 def by_op(found: Preview) -> dict[str, set[str]]:
