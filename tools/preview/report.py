@@ -28,10 +28,11 @@ def text(preview: Preview) -> str:
 
 def headline(preview: Preview) -> str:
     """E.g. `2 to update, 212 unchanged`."""
-    counts = preview.counts()
+    counts = {**preview.counts(), "same": preview.unchanged}
     said = [
         f"{counts[op]} {WORDS.get(op, op)}"
         for op in sorted(counts, key=lambda op: (op == "same", op))
+        if counts[op]
     ]
     return ", ".join(said) or "nothing"
 

@@ -41,13 +41,17 @@ class Violation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
-    """One stack's preview. seconds: of pulumi itself. errors: beside violations."""
+    """One stack's preview. seconds: of pulumi itself. errors: beside violations.
+
+    unchanged: resources that stay as they are, most of which pulumi lists no steps of.
+    """
 
     stack: str
     seconds: float
     steps: tuple[Step, ...]
     violations: tuple[Violation, ...]
     errors: tuple[str, ...]
+    unchanged: int = 0
 
     @property
     def passed(self) -> bool:
@@ -79,6 +83,7 @@ def read(stack: str, seconds: float, printed: str, events: str, complaint: str) 
         steps=tuple(steps(document)),
         violations=found,
         errors=tuple(rest),
+        unchanged=document.get("changeSummary", {}).get("same", 0),
     )
 
 

@@ -29,6 +29,7 @@ DOCUMENT = {
         {"op": "delete", "urn": f"{PREFIX}x:y:Z::d", "oldState": {"parent": ROOT}},
         {"op": "create", "urn": f"{PREFIX}pulumi:providers:x::p", "newState": {}},
     ],
+    "changeSummary": {"same": 118, "create": 1},
     "diagnostics": [
         {"severity": "warning", "message": "w"},
         {"severity": "error", "message": "error: no such field\n"},
@@ -90,7 +91,7 @@ def test_words_instead_of_json_are_the_error() -> None:
 
 def test_the_text_for_a_terminal() -> None:
     assert report.text(read()).splitlines() == [
-        "prod: 1 to create, 1 to delete, 1 to replace, 1 to update, 1 unchanged (1.2 s)",
+        "prod: 1 to create, 1 to delete, 1 to replace, 1 to update, 118 unchanged (1.2 s)",
         "    +  a (x:y:Z)",
         "    ~  b (x:y:Z)  [size, tags.a]",
         "    +- c (x:y:Z)  [ami]",
