@@ -20,7 +20,7 @@ from anycastle.agent.inbox import ReloadAsked, RouteLearned
 from anycastle.agent.takeover import machine, reopening
 from anycastle.agent.takeover.choose import NoPath
 from anycastle.agent.takeover.fake import FakePath
-from anycastle.agent.takeover.path import PacketPath
+from anycastle.agent.takeover.path import PacketPath, PathError
 from anycastle.model.addresses import Endpoint
 from anycastle.model.codec import Key
 from anycastle.model.deployment import Clock, PathChoice, Takeover
@@ -334,6 +334,32 @@ async def test_after_a_restart_own_clients_are_purged_before_anything_is_relayed
         hear(world, 1, THIRD, at=CAFE)
         await trusted(world, 0, 1)
         await relayed(world, {CAFE: THIRD})
+
+
+async def test_nothing_is_relayed_before_what_the_path_holds_was_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(taking_over, "ATTEND", 0.05)
+    readable: list[bool] = []
+
+    def unreadable(world: World) -> None:
+        relays = world.path.relays
+
+        def read() -> dict[Endpoint, IPv4Address | None]:
+            if not readable:
+                raise PathError("busy")
+            return relays()
+
+        world.path.relays = read  # type: ignore[method-assign]
+
+    async with running(tmp_path, unreadable) as world:
+        await world.up(client(0))
+        await world.until(lambda: told(world, "takeover.failed"))
+        await world.until(lambda: world.state.around.sampled_at is not None)
+        await asyncio.sleep(0.3)
+        assert not world.path.trusted
+        readable.append(True)
+        await world.until(lambda: world.path.trusted)
 
 
 async def test_a_removed_client_does_not_come_back_by_an_initiation(world: World) -> None:

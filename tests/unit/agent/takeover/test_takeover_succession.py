@@ -41,6 +41,7 @@ def test_not_before_the_edges_have_followed() -> None:
     desk.announcers()
     desk.wait(desk.now + ADOPT_AFTER - 0.01)
     assert desk.initiated == []
+    assert 0.5 <= ADOPT_AFTER < INTERVAL  # BFD, and FRR's queues
 
 
 def test_nobody_acts_where_two_are_left() -> None:
