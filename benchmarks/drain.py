@@ -27,6 +27,7 @@ from benchmarks.options import Options, say
 from benchmarks.result import Result, quantile
 from tests.support import sessions
 from tests.support.lab import CommandFailed, Lab
+from tools.measure import overflow
 from tools.measure.probing import Answer, Probing, TransferSpec, probing
 
 GAP_TARGET = 50.0
@@ -47,7 +48,9 @@ Name = Literal["drain", "resume", "rolling", "quiet"]
 
 class Phase(msgspec.Struct, frozen=True, kw_only=True):
     """Over all streams while `phase` went on. gap: seconds, the longest; late: the sender's
-    own worst lateness in that time. took: seconds until the command came back."""
+    own worst lateness in that time. took: seconds until the command came back. full:
+    datagrams that sockets of the lab's hosts had no room for meanwhile, nodes and clients;
+    who loses those is slow, and not misled."""
 
     node: str
     phase: Name
@@ -62,6 +65,7 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
     tcp_again: int = 0
     tcp_bytes: int = 0
     tcp_broken: str = ""
+    full: int = 0
 
 
 def run(lab: Lab, options: Options) -> Iterator[Result]:
@@ -103,14 +107,20 @@ def rolls(lab: Lab, options: Options) -> list[Phase]:
     with probing(specs) as probe:
         for node in rest:
             probe.answering(first, 30)
-            count, began = len(sessions.served_by(lab, node)), time.time()
+            count, began, rooms = len(sessions.served_by(lab, node)), time.time(), full(lab)
             took = command(lab, "drain", node)
             command(lab, "resume", node)
             time.sleep(SETTLING)
-            rolled = phase("rolling", node, count, took, probe.window(began, forget=True))
-            began, length = time.time(), time.time() - began
+            found = probe.window(began, forget=True)
+            rolled = phase(
+                "rolling", node, count, took, found, full=overflow.since(rooms, full(lab))
+            )
+            began, length, rooms = time.time(), time.time() - began, full(lab)
             time.sleep(length)
-            quiet = phase("quiet", node, count, length, probe.window(began, forget=True))
+            found = probe.window(began, forget=True)
+            quiet = phase(
+                "quiet", node, count, length, found, full=overflow.since(rooms, full(lab))
+            )
             for entry in (rolled, quiet):
                 journal.add(entry)
                 say(f"rolling: {shown(entry)}")
@@ -123,13 +133,14 @@ def drained(lab: Lab, probe: Probing, node: str, wait: float) -> Iterator[Phase]
     time.sleep(sessions.REPORTED)
     try:
         for verb in ("drain", "resume"):
-            count, began = len(sessions.served_by(lab, node)), time.time()
+            count, began, rooms = len(sessions.served_by(lab, node)), time.time(), full(lab)
             took = command(lab, verb, node, may_fail=bool(wait))
             time.sleep(SETTLING)
             if wait:
                 probe.answering(lab.clients, wait)
             name: Name = "drain" if verb == "drain" else "resume"
-            yield phase(name, node, count, took, probe.window(began, forget=True))
+            found = probe.window(began, forget=True)
+            yield phase(name, node, count, took, found, full=overflow.since(rooms, full(lab)))
     finally:
         lab.cli("node", "resume", node)
 
@@ -163,7 +174,12 @@ def transfers(lab: Lab) -> list[TransferSpec]:
     return specs
 
 
-def phase(name: Name, node: str, count: int, took: float, found: Answer) -> Phase:
+def full(lab: Lab) -> dict[str, int]:
+    """By namespace, as `overflow.counts` says it."""
+    return overflow.counts(lab.netns(host) for host in (*lab.nodes, *lab.clients))
+
+
+def phase(name: Name, node: str, count: int, took: float, found: Answer, *, full: int) -> Phase:
     return Phase(
         node=node,
         phase=name,
@@ -178,6 +194,7 @@ def phase(name: Name, node: str, count: int, took: float, found: Answer) -> Phas
         tcp_again=sum(each.retransmitted for each in found.moved),
         tcp_bytes=sum(each.received for each in found.moved),
         tcp_broken=" ".join(each.broken for each in found.moved if each.broken),
+        full=full,
     )
 
 
@@ -202,7 +219,8 @@ def echoes(
 ) -> Iterator[Result]:
     notes = (
         f"{len(ours)} times, {load}, {sum(each.sent for each in ours)} packets, "
-        f"{sum(each.sessions for each in ours)} sessions on the nodes at the beginning; "
+        f"{sum(each.sessions for each in ours)} sessions on the nodes at the beginning, "
+        f"{sum(each.full for each in ours)} datagrams met a full socket; "
         f"peer {len(theirs)} times"
     )
     for way, field in (("up", "lost_up"), ("down", "lost_down")):
@@ -260,7 +278,8 @@ def shown(done: Phase) -> str:
     return (
         f"{done.phase} of {done.node} ({done.sessions} sessions, {done.took:.1f} s): "
         f"{done.lost_up} up, {done.lost_down} down lost of {done.sent}, "
-        f"gap {1000 * done.gap:.0f} ms (sender late by {1000 * done.late:.0f}), TCP {done.tcp_again} again, gap {1000 * done.tcp_gap:.0f} ms"
+        f"gap {1000 * done.gap:.0f} ms (sender late by {1000 * done.late:.0f}), "
+        f"TCP {done.tcp_again} again, gap {1000 * done.tcp_gap:.0f} ms, {done.full} met a full socket"
     )
 
 

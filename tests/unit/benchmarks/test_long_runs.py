@@ -61,7 +61,7 @@ def phase(name: str, up: int, down: int, gap: float) -> Phase:
     found = Answer(
         summaries=(summary("a", up, 0, gap), summary("b", 0, down, 0.01)), moved=(moved(gap, 1),)
     )
-    return drain.phase(name, "n", 3, 1.5, found)  # type: ignore[arg-type]
+    return drain.phase(name, "n", 3, 1.5, found, full=2)  # type: ignore[arg-type]
 
 
 def test_a_drain_counts_both_ways() -> None:
@@ -78,6 +78,7 @@ def test_a_drain_counts_both_ways() -> None:
     assert by_name["drain.drain.tcp_retransmitted"].value == 1
     assert by_name["drain.rolling.lost_down"].value == 0
     assert by_name["drain.rolling.lost_up"].peer_value == 5
+    assert "2 datagrams met a full socket" in by_name["drain.rolling.lost_up"].notes
 
 
 def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
