@@ -1,8 +1,10 @@
 """The deployment of one stack: settings, components, outputs."""
 
+import os
+
 import pulumi
 
-from components import foundations
+from components import foundations, quiet
 from components.client import Client, ClientArgs
 from components.datacentre import Datacentre, DatacentreArgs
 from components.node import Node
@@ -13,6 +15,7 @@ from components.settings import load
 from components.settling import settled
 from components.worlds import Worlds
 
+quiet.hush(os.environ)
 settings = load()
 worlds = Worlds(settings)
 foundation = foundations.make(settings, worlds)
