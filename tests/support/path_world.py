@@ -119,6 +119,10 @@ class Node:
         """At least so many, within some time."""
         return _gather(f"{number} events", self.path.drain, number)
 
+    def met_foreign(self, number: int) -> bool:
+        """Have so many packets of other nodes' sessions come here?"""
+        return self.path.counters().foreign >= number
+
 
 @dataclass
 class PathWorld:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -158,12 +159,7 @@ class TestBpfPackets(PacketPathContract):
                         sender.bind((str(endpoint.address), endpoint.port))
                         sender.sendto(data(7), (str(ANYCAST4), PORT))
             # The kernel's queue behind a veth takes 1,000, and drops the rest.
-            wait_for(
-                "the packets' arrival",
-                lambda count=sent + 500: world.one.path.counters().foreign >= count,
-                10,
-                every=0.01,
-            )
+            wait_for("their arrival", partial(world.one.met_foreign, sent + 500), 10, every=0.01)
         events = world.one.path.drain()
         seconds = events[-1].at - events[0].at
         counters = world.one.path.counters()
