@@ -4,6 +4,10 @@ LAB ?= lab
 export LAB
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
+# Integration tests that measure no time may run side by side; what is left runs alone.
+SIDE_BY_SIDE := $(addprefix tests/integration/,aws cli policy) $(wildcard tests/integration/tools/*.py)
+APART := $(PYTEST) -q $(SIDE_BY_SIDE) -n auto --dist loadfile
+ALONE := $(addprefix --ignore=,$(SIDE_BY_SIDE))
 # Tools of the checkout's own environment first, as `source .lab/env` has it.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
@@ -32,7 +36,8 @@ demo: setup ## see a node die and another one drained, with takeover and without
 
 test: setup-test check ## every test that this machine can run
 	$(PYTEST) -q tests/unit tests/program -n auto
-	$(PYTEST) tests/integration tests/kernel tests/lab
+	$(APART)
+	$(PYTEST) $(ALONE) tests/integration tests/kernel tests/lab
 
 unit: setup ## the fast inner loop
 	$(PYTEST) -q tests/unit -n auto
@@ -41,7 +46,8 @@ program: setup ## the Pulumi program under mocks
 	$(PYTEST) -q tests/program
 
 integration: setup-test ## real daemons in network namespaces
-	$(PYTEST) tests/integration
+	$(APART)
+	$(PYTEST) $(ALONE) tests/integration
 
 kernel: setup-test ## a real kernel in QEMU
 	$(PYTEST) tests/kernel
