@@ -276,9 +276,12 @@ class Lab:
     def cli(
         self, *arguments: str, given: str | bytes | None = None, **variables: str
     ) -> subprocess.CompletedProcess[bytes]:
-        """`anycastle ARGUMENTS` as an operator with a sourced environment runs it."""
+        """`anycastle ARGUMENTS` as an operator with a sourced environment runs it.
+
+        Behind the nodes' work: an operator's machine is not theirs.
+        """
         return subprocess.run(
-            [sys.executable, "-m", "anycastle.cli", *arguments],
+            ["nice", sys.executable, "-m", "anycastle.cli", *arguments],
             input=given.encode() if isinstance(given, str) else given,
             capture_output=True, timeout=60, check=False, cwd=CHECKOUT,
             env=self.environment | variables,
