@@ -5,6 +5,13 @@ set -eu
 unit=wg-quick@$DEVICE
 
 install -d -m 0700 /etc/wireguard
+# A client shares its cores with the nodes, whose daemons go first. On a machine of its own it
+# would not wait for them, and its small buffers not overflow meanwhile.
+if write "/etc/systemd/system/$unit.d/priority.conf" 0644 "[Service]
+Nice=-10"; then
+    systemctl daemon-reload
+    systemctl -q is-active "$unit" && systemctl stop "$unit"
+fi
 systemctl enable -q "$unit"
 if write "/etc/wireguard/$DEVICE.conf" 0600 "$CONFIGURATION" || ! systemctl -q is-active "$unit"; then
     systemctl restart "$unit" || {
