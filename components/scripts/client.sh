@@ -7,7 +7,7 @@ unit=wg-quick@$DEVICE
 install -d -m 0700 /etc/wireguard
 # A client shares its cores with the nodes, whose daemons go first. On a machine of its own it
 # would not wait for them, and its small buffers not overflow meanwhile.
-if write "/etc/systemd/system/$unit.d/priority.conf" 0644 "[Service]
+if write "/etc/systemd/system/$unit.service.d/priority.conf" 0644 "[Service]
 Nice=-10"; then
     systemctl daemon-reload
     systemctl -q is-active "$unit" && systemctl stop "$unit"
