@@ -203,6 +203,8 @@ def results(
 ) -> Iterator[Result]:
     for name in ("drain", "resume"):
         ours = [each for each in active if each.phase == name]
+        if not ours:
+            continue  # --drains 0: the rolling one alone
         theirs = [each for each in passive if each.phase == name]
         peer = f"a {'drain' if name == 'drain' else 'return'} with takeover off"
         yield from echoes(name, ours, theirs, peer, f"{RATE:.0f} packets/s a client")

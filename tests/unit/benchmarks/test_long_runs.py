@@ -81,6 +81,12 @@ def test_a_drain_counts_both_ways() -> None:
     assert "2 datagrams met a full socket" in by_name["drain.rolling.lost_up"].notes
 
 
+def test_a_rolling_drain_alone() -> None:
+    rolling = [phase("rolling", 0, 0, 0.03), phase("quiet", 0, 0, 0.02)]
+    names = {line.benchmark for line in drain.results([], [], rolling)}
+    assert names == {f"drain.rolling.{what}" for what in ("lost_up", "lost_down", "longest_gap")}
+
+
 def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
     journal = Journal("x", Kill, resume=False, root=tmp_path)
     journal.add(kill(0.1))
